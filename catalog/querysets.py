@@ -1,0 +1,55 @@
+"""The questions that are asked of the catalog, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.db import models
+from django.db.models import F, Q
+
+if TYPE_CHECKING:
+    from catalog.models import ApiKey, Product, Stock, StockMovement  # noqa: F401  (type arguments)
+
+
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    def live(self) -> ApiKeyQuerySet:
+        """Keys that were not revoked."""
+        return self.filter(revoked_at__isnull=True)
+
+
+class ProductQuerySet(models.QuerySet["Product"]):
+    def of(self, business_id: UUID) -> ProductQuerySet:
+        return self.filter(business_id=business_id)
+
+    def named(self, *, skus: Iterable[str] = (), ids: Iterable[UUID] = ()) -> ProductQuerySet:
+        """Products with one of these SKUs or ids."""
+        return self.filter(Q(sku__in=list(skus)) | Q(id__in=list(ids)))
+
+
+class StockQuerySet(models.QuerySet["Stock"]):
+    def of(self, business_id: UUID) -> StockQuerySet:
+        return self.filter(business_id=business_id)
+
+    def that_allows(self, *, stock_delta: int, reserved_delta: int) -> StockQuerySet:
+        """Shelves on which the change leaves 0 <= reserved_stock <= stock_quantity."""
+        return self.filter(
+            reserved_stock__gte=-reserved_delta,
+            stock_quantity__gte=F("reserved_stock") + (reserved_delta - stock_delta),
+        )
+
+    def lock(self) -> StockQuerySet:
+        """Lock the rows for change, in key order, so that two who lock the same rows can't deadlock."""
+        return self.order_by("product_id").select_for_update(no_key=True, of=("self",))
+
+
+class StockMovementQuerySet(models.QuerySet["StockMovement"]):
+    def of(self, business_id: UUID) -> StockMovementQuerySet:
+        return self.filter(business_id=business_id)
+
+    def sums(self) -> Any:
+        """What the ledger says the counters of each product are."""
+        return self.values("product_id").annotate(
+            stock_quantity=models.Sum("stock_delta"), reserved_stock=models.Sum("reserved_delta")
+        )

@@ -1,0 +1,12 @@
+"""What beat asks for."""
+
+from celery import shared_task
+
+from customers import services
+from orders_project.clock import database_now
+
+
+@shared_task
+def rescore_customers() -> int:
+    """Recency fades by itself, so every score is brought up to the day."""
+    return services.rescore(now=database_now())

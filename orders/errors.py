@@ -1,0 +1,135 @@
+"""Why an order says no."""
+
+from orders_project.errors import DomainError
+
+
+class OrderNotFound(DomainError):
+    code = "order_not_found"
+    status = 404
+    title = "There is no such order"
+    example = {"order": "01939f2e-6b7c-7cc3-98c4-dc0c0c07398f"}
+
+
+class UnknownProducts(DomainError):
+    code = "unknown_sku"
+    status = 422
+    title = "The order asks for something that isn't sold here"
+    example = {"items": [{"sku": "MUG-99"}]}
+
+
+class InactiveProducts(DomainError):
+    code = "inactive_product"
+    status = 422
+    title = "The order asks for something that is no longer sold"
+    example = {"items": [{"sku": "MUG-01"}]}
+
+
+class CurrencyMismatch(DomainError):
+    code = "currency_mismatch"
+    status = 422
+    title = "The business sells in another currency"
+    example = {"currency": "USD", "expected": "GBP"}
+
+
+class InsufficientStock(DomainError):
+    code = "insufficient_stock"
+    title = "Not enough is left"
+    example = {
+        "items": [
+            {
+                "sku": "MUG-01",
+                "product": "01939f2e-6b7c-7cc3-98c4-dc0c0c07398f",
+                "requested": 3,
+                "available": 2,
+            }
+        ]
+    }
+
+
+class DiscountTooLarge(DomainError):
+    code = "discount_too_large"
+    status = 422
+    title = "The discount is more than the goods cost"
+    example = {"discount": "30.00", "subtotal": "25.00", "currency": "GBP"}
+
+
+class DuplicateOrder(DomainError):
+    code = "duplicate_order"
+    title = "The same customer ordered the same goods a moment ago"
+    example = {
+        "order": "01939f2e-6b7c-7cc3-98c4-dc0c0c07398f",
+        "number": "261123-K7M2QX",
+        "retry_after": 7,
+    }
+
+
+class KeyInFlight(DomainError):
+    code = "idempotency_key_in_flight"
+    title = "A request with this Idempotency-Key is being answered right now"
+    example = {"idempotency_key": "7f1c2d", "retry_after": 1}
+
+
+class ExternalIdTaken(DomainError):
+    code = "external_id_taken"
+    title = "Another order has this external_id"
+    example = {
+        "external_id": "shop-1001",
+        "order": "01939f2e-6b7c-7cc3-98c4-dc0c0c07398f",
+        "number": "261123-K7M2QX",
+    }
+
+
+class IllegalTransition(DomainError):
+    code = "illegal_transition"
+    title = "The order can't go there from where it is"
+    example = {
+        "status": "cancelled",
+        "requested": "paid",
+        "allowed": [],
+        "last_change": {"kind": "cancelled", "actor": "person:ada", "at": "2026-11-23T10:15:00Z"},
+    }
+
+
+class NotEditable(IllegalTransition):
+    code = "not_editable"
+    title = "Only a draft or a pending order can be edited"
+    example = {**IllegalTransition.example, "requested": "edit"}
+
+
+class PaymentWindowOver(DomainError):
+    code = "payment_window_over"
+    title = "The order's time to be paid is over"
+    example = {"payment_due_at": "2026-11-23T10:15:00Z"}
+
+
+class PaymentMismatch(DomainError):
+    code = "payment_mismatch"
+    status = 422
+    title = "The amount is not what the order costs"
+    example = {"amount": "20.00", "expected": "25.00", "difference": "-5.00", "currency": "GBP"}
+
+
+class AlreadyPaid(DomainError):
+    code = "already_paid"
+    title = "The order was paid by another payment"
+    example = {"provider": "bank", "reference": "TX-1", "at": "2026-11-23T10:15:00Z"}
+
+
+class PaymentReferenceTaken(DomainError):
+    code = "payment_reference_taken"
+    title = "This payment belongs to another order, or is another amount"
+    example = {"provider": "bank", "reference": "TX-1", "number": "261123-K7M2QX"}
+
+
+class RefundTooLarge(DomainError):
+    code = "refund_too_large"
+    status = 422
+    title = "More would go back than came in"
+    example = {"amount": "30.00", "refundable": "25.00", "currency": "GBP"}
+
+
+class ShippingDetailsRequired(DomainError):
+    code = "shipping_details_required"
+    status = 422
+    title = "A parcel needs a carrier and a tracking number"
+    example = {"missing": ["carrier", "tracking_number"]}

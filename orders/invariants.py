@@ -1,0 +1,206 @@
+"""What must be true of the whole database, always: each a query that returns no row.
+
+A finding is a row of `subject` (what is off) and `found` (how it is off). The queries read every table
+whole and are for checks and jobs, not for requests.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db import connection, transaction
+
+from catalog.models import LONGEST_PAYMENT_WINDOW
+from orders.lifecycle import PAYMENT_OF, SOLD, Status
+
+# How late the sweep may be before an overdue hold is a fault of ours.
+GRACE = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    invariant: str
+    subject: str
+    found: str
+
+
+def _may_exist() -> str:
+    """I7 as rows of (order status, payment status, hold status)."""
+    holds = {
+        Status.DRAFT: ("none",),
+        # Of an overdue order a hold may have gone to the next buyer before the sweep came by.
+        Status.PENDING: ("active", "released", "expired"),
+        **dict.fromkeys(SOLD, ("converted", "released", "expired")),
+        Status.CANCELLED: ("none", "released", "expired"),
+    }
+    rows = [
+        f"('{status.value}', '{payment.value}', '{hold}')"
+        for status, payments in PAYMENT_OF.items()
+        for payment in payments
+        for hold in holds[status]
+    ]
+    return ", ".join(rows)
+
+
+SOLD_STATUSES = ", ".join(f"'{status.value}'" for status in SOLD)
+
+INVARIANTS = {
+    "I1 0 <= reserved_stock <= stock_quantity": """
+        SELECT product_id AS subject, format('stock %s, reserved %s', stock_quantity, reserved_stock) AS found
+        FROM catalog_stock WHERE reserved_stock < 0 OR reserved_stock > stock_quantity
+    """,
+    "I2 reserved_stock is what active holds add up to": """
+        SELECT stock.product_id, format('reserved %s, held %s', reserved_stock, coalesce(held.units, 0))
+        FROM catalog_stock AS stock
+        LEFT JOIN (
+            SELECT product_id, sum(quantity) AS units
+            FROM reservations_stockreservation WHERE status = 'active' GROUP BY product_id
+        ) AS held USING (product_id)
+        WHERE reserved_stock <> coalesce(held.units, 0)
+    """,
+    "I3 what came in is what is there and what was sold": """
+        SELECT stock.product_id, format('came in %s, there %s, sold %s', came.units, stock_quantity, came.sold)
+        FROM catalog_stock AS stock
+        LEFT JOIN (
+            SELECT product_id,
+                sum(stock_delta) FILTER (WHERE kind IN ('opening', 'received', 'returned', 'adjusted')) AS units,
+                -sum(stock_delta) FILTER (WHERE kind = 'sold') AS sold
+            FROM catalog_stockmovement GROUP BY product_id
+        ) AS came USING (product_id)
+        WHERE coalesce(came.units, 0) <> stock_quantity + coalesce(came.sold, 0)
+    """,
+    "I4 the counters are the sums of the ledger": """
+        SELECT product.id, format(
+            'stock %s, reserved %s; ledger %s and %s', stock_quantity, reserved_stock, ledger.stock, ledger.reserved)
+        FROM catalog_product AS product
+        LEFT JOIN catalog_stock AS stock ON stock.product_id = product.id
+        LEFT JOIN (
+            SELECT product_id, sum(stock_delta) AS stock, sum(reserved_delta) AS reserved
+            FROM catalog_stockmovement GROUP BY product_id
+        ) AS ledger ON ledger.product_id = product.id
+        WHERE stock.product_id IS NULL
+            OR (stock_quantity, reserved_stock) <> (coalesce(ledger.stock, 0), coalesce(ledger.reserved, 0))
+    """,
+    "I5 no hold is active past its time": f"""
+        SELECT id, format('order %s, ended %s', order_id, expires_at)
+        FROM reservations_stockreservation
+        WHERE status = 'active' AND expires_at < clock_timestamp() - interval '{GRACE.total_seconds()} seconds'
+    """,
+    "I5b no hold ends later than the longest window": f"""
+        SELECT id, format('order %s, ends %s', order_id, expires_at)
+        FROM reservations_stockreservation
+        WHERE status = 'active' AND expires_at > clock_timestamp() + interval '{LONGEST_PAYMENT_WINDOW} minutes'
+    """,
+    "I6 open and sold orders hold just what they list": f"""
+        SELECT orders.id, format(
+            '%s %s: product %s, ordered %s, held %s', orders.number, orders.status, product_id, item.units, hold.units)
+        FROM (
+            SELECT order_id, product_id, sum(quantity) AS units FROM orders_orderitem GROUP BY order_id, product_id
+        ) AS item
+        FULL JOIN (
+            SELECT order_id, product_id, status, quantity AS units
+            FROM reservations_stockreservation WHERE status IN ('active', 'converted')
+        ) AS hold USING (order_id, product_id)
+        JOIN orders_order AS orders ON orders.id = order_id
+        WHERE CASE
+            WHEN orders.status = 'pending' THEN
+                (hold.units IS DISTINCT FROM item.units OR hold.status <> 'active')
+                AND NOT (hold.units IS NULL AND payment_due_at <= clock_timestamp())
+            WHEN orders.status IN ({SOLD_STATUSES}) THEN
+                hold.units IS DISTINCT FROM item.units OR hold.status <> 'converted'
+            ELSE hold.units IS NOT NULL
+        END
+    """,
+    "I6b every order has a line": """
+        SELECT id, number FROM orders_order AS orders
+        WHERE NOT EXISTS (SELECT FROM orders_orderitem WHERE order_id = orders.id)
+    """,
+    "I7 order, payment and hold fit together": f"""
+        SELECT orders.id, format(
+            '%s %s, payment %s, hold %s', number, orders.status, payment_status, coalesce(hold.status, 'none'))
+        FROM orders_order AS orders
+        LEFT JOIN reservations_stockreservation AS hold ON hold.order_id = orders.id
+        WHERE (orders.status, payment_status, coalesce(hold.status, 'none')) NOT IN (VALUES {_may_exist()})
+    """,
+    "I8 one order for each key": """
+        SELECT min(id::text), format('%s orders with the key %s', count(*), idempotency_key)
+        FROM orders_order WHERE idempotency_key IS NOT NULL
+        GROUP BY business_id, idempotency_key HAVING count(*) > 1
+    """,
+    "I9 every change of an order has its event": """
+        SELECT orders.id, format('%s at version %s with %s events up to %s', number, orders.version, events, latest)
+        FROM orders_order AS orders
+        LEFT JOIN (
+            SELECT order_id, count(*) AS events, max(version) AS latest FROM orders_orderevent GROUP BY order_id
+        ) AS timeline ON timeline.order_id = orders.id
+        WHERE (orders.version, orders.version) IS DISTINCT FROM (events::int, latest)
+    """,
+    "I12 the payment status is what was captured less what was refunded": """
+        SELECT orders.id, format(
+            '%s %s of %s: captured %s, refunded %s', number, payment_status, total, captured, refunded)
+        FROM orders_order AS orders
+        LEFT JOIN (
+            SELECT order_id,
+                count(*) FILTER (WHERE kind = 'capture') AS captures,
+                coalesce(sum(amount) FILTER (WHERE kind = 'capture'), 0) AS captured,
+                coalesce(sum(amount) FILTER (WHERE kind = 'refund'), 0) AS refunded
+            FROM orders_payment GROUP BY order_id
+        ) AS money ON money.order_id = orders.id
+        WHERE CASE WHEN payment_status IN ('pending', 'failed') THEN money.order_id IS NOT NULL
+            ELSE (captures = 1 AND captured = total AND CASE payment_status
+                WHEN 'paid' THEN refunded = 0
+                WHEN 'refund_due' THEN refunded < total
+                WHEN 'partially_refunded' THEN refunded > 0 AND refunded < total
+                WHEN 'refunded' THEN refunded = total
+            END) IS NOT TRUE
+        END
+    """,
+    "I12b customers' counters are what their orders say": f"""
+        SELECT customer.id, format(
+            '%s orders and %s on file, %s and %s by the orders', total_orders, total_spent, orders, spent)
+        FROM customers_customer AS customer
+        LEFT JOIN (
+            SELECT customer_id, count(*) AS orders, sum(total - coalesce(refunded, 0)) AS spent, max(paid_at) AS last
+            FROM orders_order AS orders
+            LEFT JOIN (
+                SELECT order_id, sum(amount) AS refunded FROM orders_payment WHERE kind = 'refund' GROUP BY order_id
+            ) AS refund ON refund.order_id = orders.id
+            WHERE status IN ({SOLD_STATUSES}) AND payment_status IN ('paid', 'partially_refunded')
+            GROUP BY customer_id
+        ) AS worth ON worth.customer_id = customer.id
+        WHERE (total_orders, total_spent, last_paid_at)
+            IS DISTINCT FROM (coalesce(orders, 0)::int, coalesce(spent, 0), last)
+    """,
+    "I13 a child's business is its parent's": " UNION ALL ".join(
+        f"""
+        SELECT child.{key}, 'in {child}, other business than its {parent}'
+        FROM {child} AS child JOIN {parent} AS parent ON parent.id = child.{column}
+        WHERE parent.business_id <> child.business_id
+        """  # noqa: S608  (names of our own tables)
+        for child, key, column, parent in (
+            ("catalog_stock", "product_id", "product_id", "catalog_product"),
+            ("catalog_stockmovement", "id", "product_id", "catalog_product"),
+            ("catalog_stockmovement", "id", "order_id", "orders_order"),
+            ("reservations_stockreservation", "id", "product_id", "catalog_product"),
+            ("reservations_stockreservation", "id", "order_id", "orders_order"),
+            ("orders_order", "id", "customer_id", "customers_customer"),
+            ("orders_orderitem", "id", "order_id", "orders_order"),
+            ("orders_orderitem", "id", "product_id", "catalog_product"),
+            ("orders_orderevent", "id", "order_id", "orders_order"),
+            ("orders_payment", "id", "order_id", "orders_order"),
+            ("orders_shipment", "id", "order_id", "orders_order"),
+        )
+    ),
+}
+
+
+def findings(*, at_most: int = 20) -> list[Finding]:
+    """What is off anywhere in the database, up to `at_most` findings of each invariant, as of one instant."""
+    of_its_own = not connection.in_atomic_block
+    found = []
+    with transaction.atomic(), connection.cursor() as cursor:
+        if of_its_own:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        for invariant, query in INVARIANTS.items():
+            cursor.execute(f"SELECT * FROM ({query}) AS off LIMIT {at_most}")  # noqa: S608  (our own texts)
+            found += [Finding(invariant, str(subject), how) for subject, how in cursor.fetchall()]
+    return found

@@ -1,0 +1,33 @@
+"""The verbs of an order. Each is one transaction, takes keywords only, and gets the time as `now`."""
+
+from orders.services.editing import Edit, edit, extend_hold, submit
+from orders.services.ending import cancel, expire_due
+from orders.services.fulfilling import deliver, ship, start_processing
+from orders.services.paying import Receipt, confirm_payment, confirm_payments
+from orders.services.placing import Placed, Placement, place, place_many
+from orders.services.pricing import Line
+from orders.services.refunding import record_failed_payment, record_refund
+from orders.services.worth import restate_worth
+
+__all__ = [
+    "Edit",
+    "Line",
+    "Placed",
+    "Placement",
+    "Receipt",
+    "cancel",
+    "confirm_payment",
+    "confirm_payments",
+    "deliver",
+    "edit",
+    "expire_due",
+    "extend_hold",
+    "place",
+    "place_many",
+    "record_failed_payment",
+    "record_refund",
+    "restate_worth",
+    "ship",
+    "start_processing",
+    "submit",
+]

@@ -1,0 +1,180 @@
+"""Changing an order before it is paid: submit a draft, edit, extend the hold."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from catalog.models import LONGEST_PAYMENT_WINDOW
+from orders.errors import NotEditable, PaymentWindowOver
+from orders.lifecycle import EDITABLE, Status
+from orders.models import Order, OrderEvent, OrderItem
+from orders.services.placing import hold_until, insufficient_stock
+from orders.services.pricing import Line, add_up, find_products, items_of, price, units_of
+from orders.services.timeline import compare_and_set, find_order, move, refuse_move, write_event
+from orders_project import money
+from orders_project.errors import InvalidRequest, PreconditionFailed
+from orders_project.transactions import one_transaction
+from reservations import services as reservations
+
+Kind = OrderEvent.Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What an order is to be from now on: all of what can be edited, as PUT means it."""
+
+    lines: tuple[Line, ...]
+    shipping_fee: Decimal = Decimal(0)
+    discount: Decimal = Decimal(0)
+    shipping_address: Mapping[str, str] | None = None
+    note: str = ""
+
+
+@one_transaction
+def submit(*, business_id: UUID, order_id: UUID, actor: str, now: datetime) -> Order:
+    """A draft becomes pending and takes its hold, at the prices that the draft was written with.
+
+    Raises IllegalTransition, InsufficientStock, OrderNotFound.
+    """
+    order = find_order(business_id=business_id, order_id=order_id)
+    due = hold_until(order.business, now)
+    order, moved = move(
+        business_id=business_id,
+        order_id=order_id,
+        to=Status.PENDING,
+        placed_at=now,
+        payment_due_at=due,
+    )
+    if moved:
+        _hold(order, units_of(order.items.all()), actor=actor, now=now)
+        write_event(order, Kind.SUBMITTED, actor=actor, now=now)
+    return order
+
+
+@one_transaction
+def edit(
+    *,
+    business_id: UUID,
+    order_id: UUID,
+    change: Edit,
+    actor: str,
+    now: datetime,
+    expected_version: int | None = None,
+) -> Order:
+    """Change a draft or a pending order, all or nothing. Its holds move by the difference, so what it
+    holds already is available to it; what it had keeps its price, what is new takes today's.
+
+    Raises NotEditable, PaymentWindowOver, PreconditionFailed, InsufficientStock, UnknownProducts,
+    InactiveProducts, DiscountTooLarge, InvalidRequest, OrderNotFound.
+    """
+    order = _lock_for_edit(business_id=business_id, order_id=order_id, expected_version=expected_version, now=now)
+    before = list(order.items.all())
+    products = find_products(order.business, [line.product for line in change.lines])
+    lines = price(change.lines, products, agreed={item.product_id: item.unit_price for item in before})
+    amounts = add_up(order.business, lines, shipping_fee=change.shipping_fee, discount=change.discount)
+    Order.objects.filter(id=order_id).update(shipping_address=change.shipping_address, note=change.note, **amounts)
+    order.items.all().delete()
+    OrderItem.objects.bulk_create(items_of(order, lines))
+    order.refresh_from_db()
+    if order.status == Status.PENDING:
+        _hold(order, units_of(lines), actor=actor, now=now)
+    write_event(
+        order,
+        Kind.EDITED,
+        actor=actor,
+        now=now,
+        total=money.text(order.total, order.currency),
+        items=_difference(before, items_of(order, lines)),
+    )
+    return order
+
+
+def _lock_for_edit(*, business_id: UUID, order_id: UUID, expected_version: int | None, now: datetime) -> Order:
+    """Count the edit in the order's version, which locks its row, if the order may still be edited."""
+    where: dict[str, Any] = {"status__in": EDITABLE}
+    if expected_version is not None:
+        where["version"] = expected_version
+    locked = compare_and_set(business_id=business_id, order_id=order_id, where=where)
+    order = find_order(business_id=business_id, order_id=order_id)
+    if not locked and expected_version not in (None, order.version):
+        raise PreconditionFailed(
+            "The order was changed since you read it. Read it again, then decide.",
+            version=order.version,
+            expected=expected_version,
+        )
+    if not locked:
+        raise refuse_move(order, "edited", NotEditable)
+    _refuse_overdue(order, now)
+    return order
+
+
+def _refuse_overdue(order: Order, now: datetime) -> None:
+    if order.payment_due_at is not None and order.payment_due_at <= now:
+        raise PaymentWindowOver(
+            "The time to pay this order is over; its goods may be someone else's.",
+            payment_due_at=order.payment_due_at.isoformat(),
+        )
+
+
+def _hold(order: Order, units: Mapping[UUID, int], *, actor: str, now: datetime) -> None:
+    """Make the order hold these units, or raise InsufficientStock."""
+    assert order.payment_due_at is not None  # a pending order has one, by the table's rule
+    held = reservations.units_held(business_id=order.business_id, order_ids=[order.id])[order.id]
+    shelf = reservations.look_at_shelf(
+        business_id=order.business_id,
+        product_ids={*units, *held},
+        actor=actor,
+        now=now,
+        locked=True,
+    )
+    shelf.put_back(held)
+    if short := shelf.admit(units):
+        products = find_products(order.business, units)
+        raise insufficient_stock(short, {shortage.product_id: products[shortage.product_id] for shortage in short})
+    reservations.change_holds(
+        business_id=order.business_id,
+        order_id=order.id,
+        units=units,
+        expires_at=order.payment_due_at,
+        actor=actor,
+        now=now,
+    )
+
+
+def _difference(before: Sequence[OrderItem], after: Sequence[OrderItem]) -> list[dict[str, Any]]:
+    """What an edit changed, a line for each SKU: `from` and `to` how many."""
+    had = {item.sku: item.quantity for item in before}
+    has = {item.sku: item.quantity for item in after}
+    return [
+        {"sku": sku, "from": had.get(sku, 0), "to": has.get(sku, 0)}
+        for sku in {**had, **has}
+        if had.get(sku) != has.get(sku)
+    ]
+
+
+@one_transaction
+def extend_hold(
+    *, business_id: UUID, order_id: UUID, until: datetime, reason: str, actor: str, now: datetime
+) -> Order:
+    """Give a pending order more time to be paid, up to 24 hours from now, while its hold is alive.
+
+    Raises PaymentWindowOver, IllegalTransition, InvalidRequest, OrderNotFound.
+    """
+    if not now < until <= now + timedelta(minutes=LONGEST_PAYMENT_WINDOW):
+        raise InvalidRequest.at("until", "out_of_range", "A hold can end at most 24 hours from now.")
+    extended = compare_and_set(
+        business_id=business_id,
+        order_id=order_id,
+        where={"status": Status.PENDING, "payment_due_at__gt": now},
+        payment_due_at=until,
+    )
+    order = find_order(business_id=business_id, order_id=order_id)
+    if not extended:
+        _refuse_overdue(order, now)
+        raise refuse_move(order, "held for longer")
+    reservations.extend(business_id=business_id, order_id=order_id, until=until, now=now)
+    write_event(order, Kind.HOLD_EXTENDED, actor=actor, now=now, until=until.isoformat(), reason=reason)
+    return order

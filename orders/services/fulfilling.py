@@ -1,0 +1,99 @@
+"""From the money to the door: start processing, ship, deliver. None of these moves a counter."""
+
+from datetime import datetime
+from uuid import UUID
+
+from orders.errors import ShippingDetailsRequired
+from orders.lifecycle import Status
+from orders.models import Order, OrderEvent, Shipment
+from orders.services.timeline import compare_and_set, find_order, move, refuse_move, write_event
+from orders_project.errors import InvalidRequest
+from orders_project.transactions import one_transaction
+
+Kind = OrderEvent.Kind
+
+
+@one_transaction
+def start_processing(*, business_id: UUID, order_id: UUID, actor: str, now: datetime) -> Order:
+    """The order is being packed. Raises IllegalTransition, OrderNotFound."""
+    order, moved = move(business_id=business_id, order_id=order_id, to=Status.PROCESSING)
+    if moved:
+        write_event(order, Kind.PROCESSING, actor=actor, now=now)
+    return order
+
+
+@one_transaction
+def ship(
+    *,
+    business_id: UUID,
+    order_id: UUID,
+    carrier: str,
+    tracking_number: str,
+    tracking_url: str = "",
+    shipped_at: datetime | None = None,
+    actor: str,
+    now: datetime,
+) -> Order:
+    """The parcel left, at `shipped_at` or now. For an order that is on its way already, its details are
+    set right. Raises ShippingDetailsRequired, IllegalTransition, InvalidRequest, OrderNotFound."""
+    missing = [
+        name for name, text in (("carrier", carrier), ("tracking_number", tracking_number)) if not text.strip()
+    ]
+    if missing:
+        raise ShippingDetailsRequired("A parcel needs a carrier and a tracking number.", missing=missing)
+    details = {"carrier": carrier, "tracking_number": tracking_number, "tracking_url": tracking_url}
+    order, moved = move(business_id=business_id, order_id=order_id, to=Status.SHIPPED)
+    left_at = shipped_at or now
+    _refuse_time("shipped_at", left_at, order.paid_at, now)
+    if moved:
+        Shipment.objects.create(business_id=business_id, order=order, shipped_at=left_at, **details)
+        write_event(order, Kind.SHIPPED, actor=actor, now=now, **details)
+        return order
+    return _correct_shipment(order, details, shipped_at, actor=actor, now=now)
+
+
+def _correct_shipment(
+    order: Order, details: dict[str, str], shipped_at: datetime | None, *, actor: str, now: datetime
+) -> Order:
+    shipment = order.shipments.select_for_update().get()
+    changes = details | ({"shipped_at": shipped_at} if shipped_at else {})
+    if all(getattr(shipment, name) == value for name, value in changes.items()):
+        return order
+    if not compare_and_set(business_id=order.business_id, order_id=order.id, where={"status": Status.SHIPPED}):
+        raise refuse_move(find_order(business_id=order.business_id, order_id=order.id), Status.SHIPPED)
+    order.refresh_from_db()
+    order.shipments.update(**changes)
+    write_event(order, Kind.SHIPMENT_CHANGED, actor=actor, now=now, **details)
+    return order
+
+
+@one_transaction
+def deliver(
+    *,
+    business_id: UUID,
+    order_id: UUID,
+    delivered_at: datetime | None = None,
+    actor: str,
+    now: datetime,
+) -> Order:
+    """The parcel arrived, at `delivered_at` or now. Raises IllegalTransition, InvalidRequest, OrderNotFound."""
+    arrived_at = delivered_at or now
+    order, moved = move(business_id=business_id, order_id=order_id, to=Status.DELIVERED)
+    if moved:
+        _refuse_time("delivered_at", arrived_at, order.shipments.get().shipped_at, now)
+        order.shipments.update(delivered_at=arrived_at)
+        write_event(order, Kind.DELIVERED, actor=actor, now=now, delivered_at=arrived_at.isoformat())
+    return order
+
+
+def _refuse_time(field: str, at: datetime, earliest: datetime | None, now: datetime) -> None:
+    """A step of a parcel lies between the step before it and now."""
+    if at > now:
+        raise InvalidRequest.at(field, "in_the_future", "This has not happened yet.")
+    if earliest is not None and at < earliest:
+        raise InvalidRequest.at(
+            field,
+            "too_early",
+            "This is before the step that comes before it.",
+            earliest=earliest.isoformat(),
+        )

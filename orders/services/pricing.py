@@ -1,0 +1,139 @@
+"""From what is asked for to lines with a product and a price. Prices come from the catalog."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from uuid import UUID
+
+from catalog.models import Business, Product
+from orders.errors import CurrencyMismatch, DiscountTooLarge, InactiveProducts, UnknownProducts
+from orders.models import Order, OrderItem
+from orders_project import money
+from orders_project.errors import InvalidRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One product of an order, by SKU or by id. A price only where the sale was made elsewhere before."""
+
+    product: str | UUID
+    quantity: int
+    unit_price: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PricedLine:
+    """A line with its product and the price that the order will keep."""
+
+    product: Product
+    quantity: int
+    unit_price: Decimal
+
+    @property
+    def total(self) -> Decimal:
+        return self.unit_price * self.quantity
+
+
+def find_products(business: Business, names: Iterable[str | UUID]) -> dict[str | UUID, Product]:
+    """The business's products of these SKUs and ids, under the name they were asked for by."""
+    wanted = set(names)
+    skus = [name for name in wanted if isinstance(name, str)]
+    ids = [name for name in wanted if isinstance(name, UUID)]
+    found: dict[str | UUID, Product] = {}
+    for product in Product.objects.of(business.id).named(skus=skus, ids=ids):
+        found |= {product.sku: product, product.id: product}
+    return found
+
+
+def price(
+    lines: Iterable[Line],
+    products: Mapping[str | UUID, Product],
+    agreed: Mapping[UUID, Decimal] | None = None,
+) -> list[PricedLine]:
+    """The lines at the catalog's price of this moment, or at the one that was `agreed` before; the same
+    product at the same price is one line. Raises UnknownProducts, and InactiveProducts for new ones."""
+    lines = list(lines)
+    agreed = agreed or {}
+    unknown = [line.product for line in lines if line.product not in products]
+    if unknown:
+        raise UnknownProducts(
+            f"Not sold here: {', '.join(map(str, unknown))}.",
+            items=[{"sku" if isinstance(name, str) else "product": str(name)} for name in unknown],
+        )
+    quantities: defaultdict[tuple[UUID, Decimal], int] = defaultdict(int)
+    by_id = {}
+    for line in lines:
+        product = by_id[product.id] = products[line.product]
+        unit_price = agreed.get(product.id, product.price) if line.unit_price is None else line.unit_price
+        quantities[product.id, unit_price] += line.quantity
+    inactive = [product for product in by_id.values() if not product.is_active and product.id not in agreed]
+    if inactive:
+        raise InactiveProducts(
+            f"No longer sold: {', '.join(product.sku for product in inactive)}.",
+            items=[{"sku": product.sku, "product": str(product.id)} for product in inactive],
+        )
+    return [PricedLine(by_id[key], quantity, unit_price) for (key, unit_price), quantity in quantities.items()]
+
+
+def add_up(
+    business: Business, lines: Iterable[PricedLine], *, shipping_fee: Decimal, discount: Decimal
+) -> dict[str, Decimal]:
+    """What the order comes to, as the order's columns: subtotal, shipping_fee, discount and total.
+
+    Raises DiscountTooLarge, and InvalidRequest for an amount that the currency can't express.
+    """
+    for field, amount in (("shipping_fee", shipping_fee), ("discount", discount)):
+        if not money.is_exact(amount, business.currency):
+            raise InvalidRequest.at(field, "not_money", f"This amount can't be paid in {business.currency}.")
+    subtotal = sum((line.total for line in lines), Decimal(0))
+    if discount > subtotal:
+        raise DiscountTooLarge(
+            "The discount is more than the goods cost.",
+            discount=money.text(discount, business.currency),
+            subtotal=money.text(subtotal, business.currency),
+            currency=business.currency,
+        )
+    return {
+        "subtotal": subtotal,
+        "shipping_fee": shipping_fee,
+        "discount": discount,
+        "total": subtotal + shipping_fee - discount,
+    }
+
+
+def check_currency(business: Business, currency: str | None) -> None:
+    """Raises CurrencyMismatch if the client names a currency that isn't the business's."""
+    if currency not in (None, business.currency):
+        raise CurrencyMismatch(
+            f"{business.name} sells in {business.currency}.",
+            currency=currency,
+            expected=business.currency,
+        )
+
+
+def units_of(lines: Iterable[PricedLine | OrderItem]) -> dict[UUID, int]:
+    """How many units of each product the lines come to."""
+    units: defaultdict[UUID, int] = defaultdict(int)
+    for line in lines:
+        units[line.product.id if isinstance(line, PricedLine) else line.product_id] += line.quantity
+    return dict(units)
+
+
+def items_of(order: Order, lines: Sequence[PricedLine]) -> list[OrderItem]:
+    """The order's items, with the SKU, name and price of this moment. Not saved."""
+    return [
+        OrderItem(
+            business_id=order.business_id,
+            order=order,
+            position=position,
+            product=line.product,
+            sku=line.product.sku,
+            name=line.product.name,
+            currency=order.currency,
+            unit_price=line.unit_price,
+            quantity=line.quantity,
+            line_total=line.total,
+        )
+        for position, line in enumerate(lines, start=1)
+    ]

@@ -1,0 +1,71 @@
+"""Fields that take exactly what they say, where DRF's would guess."""
+
+import re
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+
+from rest_framework import serializers
+
+from orders_project import money
+from orders_project.phones import complete_phone
+
+
+class WholeNumber(serializers.IntegerField):
+    """A JSON integer. Not true, "3", 3.0 or "1_000", all of which DRF's IntegerField takes."""
+
+    default_error_messages = {"not_an_integer": "A whole number is needed."}
+
+    def to_internal_value(self, data: Any) -> int:
+        if type(data) is not int:
+            self.fail("not_an_integer")
+        return data
+
+
+class Money(serializers.Field[Decimal, Any, str, Any]):
+    """An amount in the currency of the object it belongs to: read and written as "19.90".
+
+    In: a string of digits, or a plain JSON number. Not "1e5", "-0" or " 7".
+    """
+
+    default_error_messages = {"not_money": 'An amount such as "19.90" is needed.'}
+    PLAIN = re.compile(r"\d{1,15}(\.\d{1,3})?", re.ASCII)
+
+    def get_attribute(self, instance: Any) -> Any:
+        amount = super().get_attribute(instance)
+        return None if amount is None else (amount, instance.currency)
+
+    def to_internal_value(self, data: Any) -> Decimal:
+        if type(data) not in (str, int, Decimal) or not self.PLAIN.fullmatch(str(data)):
+            self.fail("not_money")
+        return Decimal(str(data))
+
+    def to_representation(self, value: tuple[Decimal, str]) -> str:
+        return money.text(*value)
+
+
+class Choice(serializers.ChoiceField):
+    """One of a few words; the refusal lists them."""
+
+    def __init__(self, choices: Iterable[Any], **kwargs: Any) -> None:
+        super().__init__(choices, **kwargs)
+        words = ", ".join(map(str, self.choices))
+        self.error_messages["invalid_choice"] = f"Must be one of: {words}."
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, str):
+            self.fail("invalid_choice", input=data)
+        return super().to_internal_value(data)
+
+
+class Phone(serializers.CharField):
+    """A telephone number. With a country code it is checked here and becomes E.164 ("+447700900123");
+    without one it is left for the business's country to complete (`complete_phone`)."""
+
+    default_error_messages = {"invalid_phone": "This is not a telephone number. Write it like +447700900123."}
+
+    def to_internal_value(self, data: Any) -> str:
+        number = super().to_internal_value(data)
+        if number.startswith("+") and complete_phone(number, country=None) is None:
+            self.fail("invalid_phone")
+        return number

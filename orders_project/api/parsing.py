@@ -1,0 +1,115 @@
+"""JSON as the API takes it: bounded, unambiguous, and in text that a person can read."""
+
+import json
+import unicodedata
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import IO, Any, NoReturn
+
+from rest_framework.parsers import BaseParser
+
+from orders_project.errors import BodyTooLarge, InvalidRequest, MalformedBody
+
+LARGEST_BODY = 256 * 1024  # bytes
+DEEPEST = 10  # levels of nesting
+
+# Line breaks and tabs belong in notes and addresses; other control characters nowhere.
+WELCOME_CONTROLS = "\n\r\t"
+# Characters that are not seen but change what is read: bidirectional embeddings, overrides and isolates,
+# zero-width spaces. The joiners U+200C and U+200D stay, for Persian, Indian scripts and emoji need them.
+UNSEEN = {
+    *"\u200b\u2060\ufeff\u2028\u2029",
+    *map(chr, range(0x202A, 0x202F)),
+    *map(chr, range(0x2066, 0x206A)),
+}
+
+
+class StrictJSONParser(BaseParser):
+    """Reads a JSON body. Numbers with a decimal point become Decimal, so that money stays exact.
+
+    Raises BodyTooLarge, MalformedBody (also for a name that stands twice in one object, NaN, and too
+    deep nesting) and InvalidRequest for text with unreadable characters.
+    """
+
+    media_type = "application/json"
+
+    def parse(
+        self,
+        stream: IO[bytes],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        body = stream.read(LARGEST_BODY + 1)
+        if len(body) > LARGEST_BODY:
+            raise BodyTooLarge(f"A body may have {LARGEST_BODY:,} bytes.", limit_bytes=LARGEST_BODY)
+        try:
+            value = json.loads(
+                body.decode("utf-8"),
+                parse_float=Decimal,
+                parse_constant=_refuse_constant,
+                object_pairs_hook=_object_of_unique_names,
+            )
+        except json.JSONDecodeError as error:
+            raise MalformedBody(
+                "The body is not valid JSON.",
+                reason=error.msg,
+                line=error.lineno,
+                column=error.colno,
+            ) from error
+        except RecursionError as error:
+            raise MalformedBody("The body is nested too deeply.", reason="too_deep", deepest=DEEPEST) from error
+        except ValueError as error:  # not UTF-8, or a number of thousands of digits
+            raise MalformedBody("The body is not valid JSON in UTF-8.", reason="unreadable") from error
+        for path, text in _texts(value):
+            if unreadable := unreadable_character(text):
+                raise InvalidRequest.at(
+                    path,
+                    "unreadable_text",
+                    f"The text contains the character {unreadable}, which can't be shown.",
+                    character=unreadable,
+                )
+        return value
+
+
+def unreadable_character(text: str) -> str | None:
+    """The first character of a text that is a control, unseen or half a surrogate pair, as "U+202E"."""
+    for character in text:
+        if character in UNSEEN or (
+            character not in WELCOME_CONTROLS and unicodedata.category(character) in ("Cc", "Cs")
+        ):
+            return f"U+{ord(character):04X}"
+    return None
+
+
+def _texts(value: Any) -> Iterator[tuple[str, str]]:
+    """Every text in a JSON value, with the path to it."""
+    ahead: list[tuple[str, Any, int]] = [("", value, 0)]
+    while ahead:
+        path, value, depth = ahead.pop()
+        if depth > DEEPEST:
+            raise MalformedBody("The body is nested too deeply.", reason="too_deep", deepest=DEEPEST)
+        if isinstance(value, str):
+            yield path, value
+        elif isinstance(value, list):
+            ahead += [(f"{path}[{index}]", item, depth + 1) for index, item in enumerate(value)]
+        elif isinstance(value, dict):
+            for name, item in value.items():
+                yield path, name
+                ahead.append((f"{path}.{name}" if path else name, item, depth + 1))
+
+
+def _object_of_unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise MalformedBody(
+            "A name stands twice in one object.",
+            reason="repeated_name",
+            name=twice.encode("ascii", "replace").decode(),
+        )
+    return found
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise MalformedBody(f"{constant} is not JSON.", reason="not_a_number")

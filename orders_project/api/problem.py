@@ -1,0 +1,134 @@
+"""Refusals as clients see them: RFC 9457 `application/problem+json`, one translation for all of them."""
+
+import logging
+from typing import Any
+
+from django.db import OperationalError
+from django.http import HttpRequest, JsonResponse
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+from orders_project.errors import Busy, DomainError, InvalidParameter
+from orders_project.transactions import sqlstate
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+TYPE = "/api/docs#{code}"
+
+STATEMENT_TIMEOUT = "57014"
+
+
+def problem(error: DomainError) -> dict[str, Any]:
+    """The problem object of a refusal: type, title, status, code, detail, and its facts beside them."""
+    return {
+        "type": TYPE.format(code=error.code),
+        "title": error.title,
+        "status": error.status,
+        "code": error.code,
+        "detail": error.detail,
+        **error.facts,
+    }
+
+
+class MethodNotAllowed(DomainError):
+    code = "method_not_allowed"
+    status = 405
+    title = "This can't be done here"
+    example = {"method": "DELETE"}
+
+
+class UnsupportedMediaType(DomainError):
+    code = "unsupported_media_type"
+    status = 415
+    title = "The body must be JSON"
+    example = {"needed": "application/json"}
+
+
+class NotAcceptable(DomainError):
+    code = "not_acceptable"
+    status = 406
+    title = "Only JSON can be answered"
+    example = {"available": ["application/json"]}
+
+
+class Throttled(DomainError):
+    code = "throttled"
+    status = 429
+    title = "Too many calls"
+    example = {"retry_after": 12}
+
+
+class NotFound(DomainError):
+    code = "not_found"
+    status = 404
+    title = "There is nothing here"
+
+
+class CsrfFailed(DomainError):
+    code = "csrf_failed"
+    status = 403
+    title = "The request did not come from our own page"
+
+
+class ServerError(DomainError):
+    code = "server_error"
+    status = 500
+    title = "Something went wrong on our side"
+
+
+def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's hook: the answer to whatever a view raised; None leaves a defect to Django's own handling."""
+    error = _as_refusal(exc)
+    if error is None:
+        return None
+    set_rollback()
+    response = Response(problem(error), status=error.status, content_type=MEDIA_TYPE)
+    if "retry_after" in error.facts:
+        response["Retry-After"] = str(error.facts["retry_after"])
+    if error.status == 401:
+        response["WWW-Authenticate"] = "Api-Key"
+    return response
+
+
+def _as_refusal(exc: Exception) -> DomainError | None:
+    match exc:
+        case DomainError():
+            return exc
+        case OperationalError():
+            # The statement took too long, or the database is away: what happened to a write is then
+            # unknown, and a retry with the same Idempotency-Key finds the truth.
+            logger.error("The database gave up (%s): %s", sqlstate(exc), exc)
+            return Busy(
+                "The database did not answer in time. Try again with the same Idempotency-Key.",
+                retry_after=1,
+            )
+        case exceptions.Throttled():
+            wait = int(exc.wait or 0) + 1
+            return Throttled(f"Too many calls; wait {wait} s.", retry_after=wait)
+        case exceptions.MethodNotAllowed():
+            return MethodNotAllowed(str(exc.detail))
+        case exceptions.UnsupportedMediaType():
+            return UnsupportedMediaType(str(exc.detail), needed="application/json")
+        case exceptions.NotAcceptable():
+            return NotAcceptable(str(exc.detail), available=["application/json"])
+        case exceptions.PermissionDenied():
+            return CsrfFailed(str(exc.detail))
+        case exceptions.ParseError():
+            return InvalidParameter(str(exc.detail))
+    return None
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
+    """The answer for an address under /api/ that names nothing."""
+    return _plain(NotFound("There is nothing at this address."))
+
+
+def server_error(request: HttpRequest) -> JsonResponse:
+    """The answer when a view failed in a way that nobody foresaw."""
+    return _plain(ServerError("Something went wrong on our side; it was written down."))
+
+
+def _plain(error: DomainError) -> JsonResponse:
+    return JsonResponse(problem(error), status=error.status, content_type=MEDIA_TYPE)

@@ -1,0 +1,266 @@
+"""Settings, all of them from the environment, safe where nothing is said.
+
+Without DATABASE_URL this is a person's own machine (LOCAL): embedded servers, a generated secret,
+plain HTTP on localhost. With it this is production: what must be secret or known has to be given.
+Importing this module starts nothing.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from psycopg.conninfo import conninfo_to_dict
+
+from orders_project.local import servers
+from orders_project.local.secret_key import secret_key
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = servers.VAR
+
+
+def _flag(name: str, default: bool) -> bool:
+    return os.environ.get(name, str(int(default))).lower() in {"1", "true", "yes", "on"}
+
+
+def _required(name: str, why: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        sys.exit(f"{name} is not set: {why}.")  # one line; a traceback would bury it
+    return value
+
+
+# `make run` and the tests are LOCAL even with a DATABASE_URL of their own.
+LOCAL = _flag("HOLDFAST_LOCAL", default=not os.environ.get("DATABASE_URL"))
+DEBUG = _flag("DEBUG", default=False)
+
+if LOCAL:
+    DATABASE_URL = os.environ.get("DATABASE_URL") or servers.database_url()
+    REDIS_URL = os.environ.get("REDIS_URL") or servers.redis_url(database=0)
+    CACHE_URL = os.environ.get("CACHE_URL") or os.environ.get("REDIS_URL") or servers.redis_url(database=1)
+    SECRET_KEY = os.environ.get("SECRET_KEY") or secret_key(VAR_DIR / "secret_key")
+    ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
+else:
+    DATABASE_URL = _required("DATABASE_URL", "production needs a PostgreSQL server")
+    REDIS_URL = _required("REDIS_URL", "production needs a Redis or Valkey server")
+    CACHE_URL = os.environ.get("CACHE_URL") or REDIS_URL
+    SECRET_KEY = _required("SECRET_KEY", "production needs a long random one of its own")
+    ALLOWED_HOSTS = _required(
+        "ALLOWED_HOSTS", "name the hosts that Holdfast answers to, separated by commas"
+    ).split(",")
+
+# --- Applications ----------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_celery_beat",
+    "catalog",
+    "customers",
+    "reservations",
+    "orders",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "orders_project.api.middleware.StripTrailingSlash",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "orders_project.urls"
+WSGI_APPLICATION = "orders_project.wsgi.application"
+
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+LANGUAGE_CODE = "en"
+USE_I18N = True
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "admin:login"
+
+STATIC_URL = "static/"
+# No collectstatic on a person's own machine: files are served from where the packages have them.
+STATIC_ROOT = None if LOCAL else BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = LOCAL
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if LOCAL
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+# --- PostgreSQL ------------------------------------------------------------------------------
+
+# No request may wait for ever, hold a lock for ever, or keep a transaction open while it idles.
+# manage.py lifts the statement timeout: a migration or an import may take its time.
+_SESSION = {
+    "lock_timeout": os.environ.get("DATABASE_LOCK_TIMEOUT", "2s"),
+    "statement_timeout": os.environ.get("DATABASE_STATEMENT_TIMEOUT", "15s"),
+    "idle_in_transaction_session_timeout": os.environ.get("DATABASE_IDLE_TIMEOUT", "30s"),
+}
+# 0 is no pool, for processes of one thread.
+_POOL_SIZE = int(os.environ.get("DATABASE_POOL_SIZE", "10"))
+
+
+def _database(url: str) -> dict[str, Any]:
+    options: dict[str, Any] = dict(conninfo_to_dict(url))
+    keys = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "host"}
+    database = {key: options.pop(name, "") for key, name in keys.items()}
+    session = " ".join(f"-c {name}={value}" for name, value in _SESSION.items())
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        **database,
+        "PORT": options.pop("port", ""),
+        "CONN_MAX_AGE": 0,  # the pool keeps them
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            **options,
+            "options": f"{options.get('options', '')} {session}".strip(),
+            "pool": {"min_size": 1, "max_size": _POOL_SIZE, "timeout": 5} if _POOL_SIZE else False,
+        },
+    }
+
+
+DATABASES = {"default": _database(DATABASE_URL)}
+
+# --- Redis -----------------------------------------------------------------------------------
+
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": CACHE_URL,
+        "KEY_PREFIX": "holdfast",
+        # A cache that does not answer at once is worse than none.
+        "OPTIONS": {"socket_timeout": 0.5, "socket_connect_timeout": 0.5},
+    }
+}
+
+
+def _broker_url(url: str) -> str:
+    """Celery's way of writing a Redis address: it has its own for unix sockets."""
+    if not url.startswith("unix://"):
+        return url
+    return url.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
+
+
+# The broker carries hints only; the rows in PostgreSQL are the queue. So nothing is kept of a
+# task's result, and a tick that comes too late is dropped.
+CELERY_BROKER_URL = _broker_url(REDIS_URL)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 600}
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_SOFT_TIME_LIMIT = 240
+CELERY_TASK_TIME_LIMIT = 300  # less than the visibility timeout, or a task would run twice at once
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TIMEZONE = TIME_ZONE
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULE = {
+    "payment-timeout": {
+        "task": "orders.tasks.expire_due_orders",
+        "schedule": 5.0,
+        "options": {"expire_seconds": 5},
+    },
+    "customer-scores": {
+        "task": "customers.tasks.rescore_customers",
+        "schedule": 3600.0,
+        "options": {"expire_seconds": 3600},
+    },
+}
+
+# --- API -------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "catalog.authentication.ApiKeyAuthentication",
+        "catalog.authentication.StaffSessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["catalog.authentication.BusinessAccess"],
+    "DEFAULT_THROTTLE_CLASSES": ["catalog.throttling.KeyThrottle"],
+    "DEFAULT_PARSER_CLASSES": ["orders_project.api.parsing.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PAGINATION_CLASS": "orders_project.api.pagination.KeysetPagination",
+    "DEFAULT_FILTER_BACKENDS": ["orders_project.api.filters.StrictFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "orders_project.api.problem.exception_handler",
+    "COERCE_DECIMAL_TO_STRING": True,
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Holdfast API",
+    "DESCRIPTION": "Orders and stock: a unit of stock is promised to one buyer at a time.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    # From our own static files: no page of Holdfast asks an outside host for anything.
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+# --- Security --------------------------------------------------------------------------------
+
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not LOCAL
+SECURE_SSL_REDIRECT = _flag("SECURE_SSL_REDIRECT", default=not LOCAL)
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz)$"]  # probes speak plain HTTP inside the network
+SECURE_HSTS_SECONDS = 0 if LOCAL else 365 * 24 * 3600
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not LOCAL
+if _flag("BEHIND_PROXY", default=False):
+    # Only where a proxy always sets or strips this header: else a client could forge it.
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# --- Logs ------------------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["stderr"], "level": os.environ.get("LOG_LEVEL", "INFO")},
+    "loggers": {
+        "celery": {"level": "WARNING"},  # a line for each tick would hide all others
+        "django_celery_beat": {"level": "WARNING"},
+        "django": {"handlers": [], "level": "INFO"},  # to root, not to Django's own handlers
+        "django.request": {"level": "ERROR"},  # a 4xx is the client's business
+    },
+}

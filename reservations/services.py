@@ -1,0 +1,259 @@
+"""Reserve stock, release a reservation, convert a reservation to a sale, and what else ends a promise.
+
+All of these run inside the transaction of the order's verb, which has changed the order's row first: so
+two verbs on one order never meet here. Locks are taken in one order everywhere, shelves by key; overdue
+holds of other orders are taken with SKIP LOCKED, so nobody waits for a hold while holding a shelf.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from catalog import stock
+from catalog.stock import Kind, Move, ShelfShort
+from reservations.models import StockReservation
+
+__all__ = ["Shelf", "ShelfShort", "Shortage", "Wanted"]
+
+Status = StockReservation.Status
+
+Units = Mapping[UUID, int]  # of each product
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Units of one product to hold for an order, from one instant until another."""
+
+    order_id: UUID
+    product_id: UUID
+    quantity: int
+    since: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """A product of which fewer units are available than are asked for."""
+
+    product_id: UUID
+    requested: int
+    available: int
+
+
+class Shelf:
+    """What is free to promise of some products, counted down as orders are admitted one after the other."""
+
+    def __init__(self, available: Units) -> None:
+        self._available = dict(available)
+
+    def admit(self, units: Units) -> list[Shortage]:
+        """Take these units off the shelf, all of them or none; returns what there is too little of."""
+        short = [
+            Shortage(product_id, requested=quantity, available=self._available[product_id])
+            for product_id, quantity in units.items()
+            if quantity > self._available[product_id]
+        ]
+        if not short:
+            for product_id, quantity in units.items():
+                self._available[product_id] -= quantity
+        return short
+
+    def put_back(self, units: Units) -> None:
+        """Count these units as free again."""
+        for product_id, quantity in units.items():
+            self._available[product_id] += quantity
+
+
+def look_at_shelf(
+    *, business_id: UUID, product_ids: Collection[UUID], actor: str, now: datetime, locked: bool
+) -> Shelf:
+    """What may be promised of these products.
+
+    Unlocked it is a cheap look that may be out of date in a moment; the guards of `reserve` notice. Locked,
+    it is the truth until the transaction ends, and overdue holds are taken back first: a dead worker
+    can't keep goods off the shelf.
+    """
+    if locked:
+        stock.available(business_id=business_id, product_ids=product_ids, locked=True)
+        _take_back_overdue(business_id=business_id, product_ids=product_ids, actor=actor, now=now)
+    return Shelf(stock.available(business_id=business_id, product_ids=product_ids))
+
+
+def any_overdue(*, product_ids: Collection[UUID], now: datetime) -> bool:
+    """Whether any unit of these products is held past its time."""
+    return StockReservation.objects.overdue(now).filter(product_id__in=product_ids).exists()
+
+
+def _take_back_overdue(*, business_id: UUID, product_ids: Collection[UUID], actor: str, now: datetime) -> None:
+    overdue = StockReservation.objects.of(business_id).overdue(now).filter(product_id__in=product_ids)
+    holds = list(overdue.lock(skip_locked=True))
+    _end(business_id, holds, Status.EXPIRED, actor=actor, now=now)
+
+
+def reserve(*, business_id: UUID, wanted: Sequence[Wanted], actor: str) -> None:
+    """Hold the units for their orders, all or nothing. An order holds a product at most once.
+
+    Raises ShelfShort when a shelf has too few; the caller rolls back, looks again with the shelf
+    locked, and decides anew.
+    """
+    _write_holds(business_id, wanted)
+    stock.move(
+        business_id=business_id,
+        moves=[
+            Move(hold.product_id, Kind.RESERVED, hold.since, reserved_delta=hold.quantity, order_id=hold.order_id)
+            for hold in wanted
+        ],
+        actor=actor,
+    )
+
+
+def _write_holds(business_id: UUID, wanted: Sequence[Wanted]) -> None:
+    StockReservation.objects.bulk_create(
+        (
+            StockReservation(
+                business_id=business_id,
+                order_id=hold.order_id,
+                product_id=hold.product_id,
+                quantity=hold.quantity,
+                expires_at=hold.expires_at,
+                created_at=hold.since,
+            )
+            for hold in wanted
+        ),
+        # A hold that ended, of an order that lives on (it was edited, or paid late), is made anew.
+        update_conflicts=True,
+        unique_fields=["order_id", "product"],
+        update_fields=["quantity", "status", "expires_at", "created_at", "closed_at"],
+    )
+
+
+def change_holds(
+    *, business_id: UUID, order_id: UUID, units: Units, expires_at: datetime, actor: str, now: datetime
+) -> None:
+    """Make an order hold exactly these units, by moving only the difference, all or nothing.
+
+    Raises ShelfShort; not if the caller admitted the units to a locked shelf.
+    """
+    held = {hold.product_id: hold for hold in _active(business_id, [order_id])}
+    differences = {
+        product_id: units.get(product_id, 0) - (held[product_id].quantity if product_id in held else 0)
+        for product_id in {**held, **units}
+    }
+    _close((hold for product_id, hold in held.items() if product_id not in units), Status.RELEASED, now)
+    for product_id in units.keys() & held.keys():
+        if differences[product_id]:
+            StockReservation.objects.filter(id=held[product_id].id).update(quantity=units[product_id])
+    _write_holds(
+        business_id,
+        [
+            Wanted(order_id, product_id, quantity, since=now, expires_at=expires_at)
+            for product_id, quantity in units.items()
+            if product_id not in held
+        ],
+    )
+    stock.move(
+        business_id=business_id,
+        moves=[
+            Move(
+                product_id,
+                Kind.RESERVED if difference > 0 else Kind.RELEASED,
+                now,
+                reserved_delta=difference,
+                order_id=order_id,
+            )
+            for product_id, difference in differences.items()
+            if difference
+        ],
+        actor=actor,
+    )
+
+
+def units_held(*, business_id: UUID, order_ids: Collection[UUID]) -> dict[UUID, dict[UUID, int]]:
+    """What each order holds now, of each product. The holds can't be taken back until the transaction ends."""
+    held: dict[UUID, dict[UUID, int]] = {order_id: {} for order_id in order_ids}
+    for hold in _active(business_id, order_ids):
+        held[hold.order_id][hold.product_id] = hold.quantity
+    return held
+
+
+def release(*, business_id: UUID, order_ids: Collection[UUID], actor: str, now: datetime) -> None:
+    """Give back what these orders hold."""
+    _end(business_id, _active(business_id, order_ids), Status.RELEASED, actor=actor, now=now)
+
+
+def expire(*, business_id: UUID, order_ids: Collection[UUID], actor: str, now: datetime) -> None:
+    """Give back what these orders hold, because their time is up."""
+    _end(business_id, _active(business_id, order_ids), Status.EXPIRED, actor=actor, now=now)
+
+
+def convert(*, business_id: UUID, sold_at: Mapping[UUID, datetime], actor: str) -> None:
+    """Turn what these orders hold into sales, each at its time: the units leave the shelf."""
+    holds = _active(business_id, sold_at)
+    by_time: defaultdict[datetime, list[StockReservation]] = defaultdict(list)
+    for hold in holds:
+        by_time[sold_at[hold.order_id]].append(hold)
+    for at, sold in by_time.items():
+        _close(sold, Status.CONVERTED, at)
+    stock.move(
+        business_id=business_id,
+        moves=[
+            Move(
+                hold.product_id,
+                Kind.SOLD,
+                sold_at[hold.order_id],
+                stock_delta=-hold.quantity,
+                reserved_delta=-hold.quantity,
+                order_id=hold.order_id,
+            )
+            for hold in holds
+        ],
+        actor=actor,
+    )
+
+
+def restock(*, business_id: UUID, order_id: UUID, actor: str, now: datetime, reason: str) -> None:
+    """Put the units of a sale that was called off back on the shelf."""
+    sold = StockReservation.objects.of(business_id).of_orders([order_id]).filter(status=Status.CONVERTED)
+    holds = list(sold.lock())
+    _close(holds, Status.RELEASED, now)
+    stock.move(
+        business_id=business_id,
+        moves=[
+            Move(hold.product_id, Kind.RETURNED, now, stock_delta=hold.quantity, order_id=order_id) for hold in holds
+        ],
+        actor=actor,
+        reason=reason,
+    )
+
+
+def extend(*, business_id: UUID, order_id: UUID, until: datetime, now: datetime) -> None:
+    """Let an order's holds live until `until`; a hold whose time is up is not revived."""
+    holds = StockReservation.objects.of(business_id).of_orders([order_id]).active().filter(expires_at__gt=now)
+    holds.update(expires_at=until)
+
+
+def _active(business_id: UUID, order_ids: Collection[UUID]) -> list[StockReservation]:
+    return list(StockReservation.objects.of(business_id).of_orders(order_ids).active().lock())
+
+
+def _close(holds: Iterable[StockReservation], status: Status, at: datetime) -> None:
+    """The caller holds the rows' locks, and saw them open."""
+    if ids := [hold.id for hold in holds]:
+        StockReservation.objects.filter(id__in=ids).update(status=status, closed_at=at)
+
+
+def _end(
+    business_id: UUID, holds: Sequence[StockReservation], status: Status, *, actor: str, now: datetime
+) -> None:
+    _close(holds, status, now)
+    kind = Kind.EXPIRED if status == Status.EXPIRED else Kind.RELEASED
+    stock.move(
+        business_id=business_id,
+        moves=[
+            Move(hold.product_id, kind, now, reserved_delta=-hold.quantity, order_id=hold.order_id)
+            for hold in holds
+        ],
+        actor=actor,
+    )
