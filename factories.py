@@ -59,7 +59,9 @@ def place(shop: Business, *lines: tuple[str, int], now: datetime | None = None, 
 
 def pay(order: Order, *, reference: str = "", now: datetime | None = None, amount: Decimal | None = None) -> Order:
     """The order, paid whole unless it says otherwise."""
-    receipt = Receipt(order.id, "bank", reference or f"TX-{order.number}", order.total if amount is None else amount)
+    receipt = Receipt(
+        order.id, "bank", reference or f"TX-{order.number}", order.total if amount is None else amount
+    )
     return services.confirm_payment(
         business_id=order.business_id, receipt=receipt, actor=ACTOR, now=now or database_now()
     )

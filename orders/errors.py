@@ -83,7 +83,7 @@ class IllegalTransition(DomainError):
     code = "illegal_transition"
     title = "The order can't go there from where it is"
     example = {
-        "status": "cancelled",
+        "order_status": "cancelled",
         "requested": "paid",
         "allowed": [],
         "last_change": {"kind": "cancelled", "actor": "person:ada", "at": "2026-11-23T10:15:00Z"},

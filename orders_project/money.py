@@ -1,6 +1,6 @@
 """Amounts of money: Decimal, with the currency's own number of decimals (ISO 4217, from CLDR)."""
 
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 
 from babel.numbers import get_currency_precision
 
@@ -23,3 +23,8 @@ def is_exact(amount: Decimal, currency: str) -> bool:
 def text(amount: Decimal, currency: str) -> str:
     """The amount as clients read it: "19.90" of GBP, "1990" of JPY."""
     return f"{amount.quantize(unit(currency)):f}"
+
+
+def rounded(amount: Decimal, currency: str) -> Decimal:
+    """The amount to the currency's smallest unit, halves to even, as banks do."""
+    return amount.quantize(unit(currency), ROUND_HALF_EVEN)

@@ -227,11 +227,29 @@ REST_FRAMEWORK = {
     "COERCE_DECIMAL_TO_STRING": True,
 }
 
+API_CALLS_PER_MINUTE = int(os.environ.get("API_CALLS_PER_MINUTE", "600"))  # of one key
+
+# Of one key; the throttle keeps a runaway client from crowding out the others.
+API_CALLS_PER_MINUTE = int(os.environ.get("API_CALLS_PER_MINUTE", "6000"))
+
 SPECTACULAR_SETTINGS = {
     "TITLE": "Holdfast API",
     "DESCRIPTION": "Orders and stock: a unit of stock is promised to one buyer at a time.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "AUTHENTICATION_WHITELIST": [],
+    "APPEND_COMPONENTS": {
+        "securitySchemes": {
+            "ApiKey": {
+                "type": "apiKey",
+                "in": "header",
+                "name": "Authorization",
+                "description": "Your business's key, as `Api-Key hf_…`.",
+            }
+        }
+    },
+    "SECURITY": [{"ApiKey": []}],
     # From our own static files: no page of Holdfast asks an outside host for anything.
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

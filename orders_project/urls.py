@@ -1,1 +1,42 @@
-urlpatterns = []
+"""Every address, in one place."""
+
+from django.contrib import admin
+from django.urls import include, path, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from catalog import views as catalog
+from customers import views as customers
+from orders import views as orders
+from orders_project import health
+from orders_project.api import problem
+from reservations import views as reservations
+
+api = [
+    path("orders", orders.OrderList.as_view()),
+    path("orders/<uuid:order_id>", orders.OrderDetail.as_view()),
+    path("orders/<uuid:order_id>/status", orders.OrderStatus.as_view()),
+    path("orders/<uuid:order_id>/payment", orders.OrderPayment.as_view()),
+    path("orders/<uuid:order_id>/shipping", orders.OrderShipping.as_view()),
+    path("orders/<uuid:order_id>/events", orders.OrderEventList.as_view()),
+    path("orders/stats/<uuid:business_id>", orders.OrderStats.as_view()),
+    path("products", catalog.ProductList.as_view()),
+    path("products/<uuid:product_id>/availability", catalog.ProductAvailability.as_view()),
+    path("products/<uuid:product_id>/stock-adjustments", catalog.StockAdjustments.as_view()),
+    path("availability", catalog.AvailabilityList.as_view()),
+    path("stock-movements", catalog.StockMovementList.as_view()),
+    path("reservations", reservations.ReservationList.as_view()),
+    path("customers", customers.CustomerList.as_view()),
+    path("customers/<uuid:customer_id>", customers.CustomerDetail.as_view()),
+]
+
+urlpatterns = [
+    path("api/v1/", include(api)),
+    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    re_path("^api/", problem.not_found),
+    path("admin/", admin.site.urls),
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+]
+
+handler500 = problem.server_error

@@ -221,7 +221,8 @@ def restock(*, business_id: UUID, order_id: UUID, actor: str, now: datetime, rea
     stock.move(
         business_id=business_id,
         moves=[
-            Move(hold.product_id, Kind.RETURNED, now, stock_delta=hold.quantity, order_id=order_id) for hold in holds
+            Move(hold.product_id, Kind.RETURNED, now, stock_delta=hold.quantity, order_id=order_id)
+            for hold in holds
         ],
         actor=actor,
         reason=reason,

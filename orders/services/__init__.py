@@ -2,11 +2,12 @@
 
 from orders.services.editing import Edit, edit, extend_hold, submit
 from orders.services.ending import cancel, expire_due
-from orders.services.fulfilling import deliver, ship, start_processing
-from orders.services.paying import Receipt, confirm_payment, confirm_payments
+from orders.services.fulfilling import deliver, record_shipping, ship, start_processing
+from orders.services.paying import Receipt, confirm_payment, confirm_payments, mark_paid
 from orders.services.placing import Placed, Placement, place, place_many
 from orders.services.pricing import Line
 from orders.services.refunding import record_failed_payment, record_refund
+from orders.services.timeline import find_order, refuse
 from orders.services.worth import restate_worth
 
 __all__ = [
@@ -22,10 +23,14 @@ __all__ = [
     "edit",
     "expire_due",
     "extend_hold",
+    "find_order",
+    "mark_paid",
     "place",
     "place_many",
     "record_failed_payment",
     "record_refund",
+    "record_shipping",
+    "refuse",
     "restate_worth",
     "ship",
     "start_processing",

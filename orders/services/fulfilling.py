@@ -1,6 +1,7 @@
 """From the money to the door: start processing, ship, deliver. None of these moves a counter."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from orders.errors import ShippingDetailsRequired
@@ -11,6 +12,8 @@ from orders_project.errors import InvalidRequest
 from orders_project.transactions import one_transaction
 
 Kind = OrderEvent.Kind
+
+NO_DETAILS = {"carrier": "", "tracking_number": "", "tracking_url": ""}
 
 
 @one_transaction
@@ -97,3 +100,30 @@ def _refuse_time(field: str, at: datetime, earliest: datetime | None, now: datet
             "This is before the step that comes before it.",
             earliest=earliest.isoformat(),
         )
+
+
+@one_transaction
+def record_shipping(
+    *,
+    business_id: UUID,
+    order_id: UUID,
+    shipped_at: datetime | None = None,
+    delivered_at: datetime | None = None,
+    actor: str,
+    now: datetime,
+    **details: str,
+) -> Order:
+    """What a carrier or a packer tells of a parcel in one go: that it left, what its details are, that it
+    arrived. A paid order that is sent is processed by that; both steps stand in its timeline.
+
+    Raises as `ship` and `deliver` do.
+    """
+    key: dict[str, Any] = {"business_id": business_id, "order_id": order_id, "actor": actor, "now": now}
+    order = find_order(business_id=business_id, order_id=order_id)
+    if details or shipped_at or not delivered_at:
+        if order.status == Status.PAID:
+            start_processing(**key)
+        order = ship(**key, **{**NO_DETAILS, **details}, shipped_at=shipped_at)
+    if delivered_at:
+        order = deliver(**key, delivered_at=delivered_at)
+    return order

@@ -16,7 +16,7 @@ from orders.errors import AlreadyPaid, OrderNotFound, PaymentMismatch, PaymentRe
 from orders.lifecycle import REVIVED_BY_PAYMENT, CancelReason, PaymentStatus, Status
 from orders.models import Order, OrderEvent, OrderItem, Payment
 from orders.services.pricing import check_currency, units_of
-from orders.services.timeline import compare_and_set, event_of, refuse_move
+from orders.services.timeline import compare_and_set, event_of, find_order, refuse_move
 from orders_project import money
 from orders_project.errors import Busy, DomainError
 from orders_project.transactions import one_transaction, violated_constraint
@@ -24,6 +24,8 @@ from reservations import services as reservations
 from reservations.services import Shelf, Wanted
 
 LOOKS = 3
+
+BY_HAND = "manual"  # the provider of a payment that a person tells of
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,20 @@ def confirm_payment(*, business_id: UUID, receipt: Receipt, actor: str, now: dat
     if isinstance(outcome, DomainError):
         raise outcome
     return outcome
+
+
+def mark_paid(*, business_id: UUID, order_id: UUID, actor: str, now: datetime) -> Order:
+    """A person says that a pending order was paid, whole: a payment by hand, under the order's number.
+
+    Raises IllegalTransition, OrderNotFound.
+    """
+    order = find_order(business_id=business_id, order_id=order_id)
+    if order.status == Status.PAID:
+        return order
+    if order.status != Status.PENDING:
+        raise refuse_move(order, Status.PAID)
+    receipt = Receipt(order.id, provider=BY_HAND, reference=order.number, amount=order.total)
+    return confirm_payment(business_id=business_id, receipt=receipt, actor=actor, now=now)
 
 
 @one_transaction
@@ -234,9 +250,7 @@ class _Books:
         customers.count_sales(
             sales=[Sale(payment.order.customer_id, payment.amount, payment.at) for payment in self.sold]
         )
-        reservations.expire(
-            business_id=self.business_id, order_ids=self.given_up, actor=self.actor, now=self.now
-        )
+        reservations.expire(business_id=self.business_id, order_ids=self.given_up, actor=self.actor, now=self.now)
         reservations.reserve(business_id=self.business_id, wanted=self.taken_again, actor=self.actor)
         reservations.convert(
             business_id=self.business_id,

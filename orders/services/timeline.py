@@ -72,9 +72,15 @@ def refuse_move(
     """The refusal of a move that the order's status doesn't allow; it says who brought it there, and when."""
     last = order.events.latest("version")
     return error(
-        f"The order is {order.status} since {last.actor} changed it; it can't become {requested}.",
-        status=order.status,
+        f"The order is {order.status} (last changed by {last.actor}); it can't become {requested}.",
+        order_status=order.status,
         requested=requested,
         allowed=list(MAY_BECOME[Status(order.status)]),
         last_change={"kind": last.kind, "actor": last.actor, "at": last.at.isoformat()},
     )
+
+
+def refuse(*, business_id: UUID, order_id: UUID, status: Status, actor: str, now: datetime) -> Order:
+    """A move that no verb makes, such as back to draft. Raises IllegalTransition with the legal ones."""
+    order, _ = move(business_id=business_id, order_id=order_id, to=status)
+    return order

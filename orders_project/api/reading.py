@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from typing import Any
-from uuid import UUID
 
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -25,14 +24,6 @@ def read_body(request: Request, serializer: type[serializers.Serializer[Any]]) -
     if errors:
         raise InvalidRequest(_summary(errors), errors=errors)
     return dict(bound.validated_data)
-
-
-def read_path_id(value: str, error: Exception) -> UUID:
-    """An id in a path; what is no UUID can't name anything, so `error` (a 404) is raised."""
-    try:
-        return UUID(value)
-    except ValueError:
-        raise error from None
 
 
 def read_idempotency_key(request: Request) -> str | None:

@@ -3,7 +3,8 @@
 from collections import defaultdict
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 
 from orders_project.api.problem import (
     MEDIA_TYPE,
@@ -57,3 +58,17 @@ def refusals(*errors: type[DomainError], body: bool = False) -> dict[tuple[int, 
 def _example(error: type[DomainError]) -> OpenApiExample:
     value: dict[str, Any] = problem(error(error.title + ".", **error.example))
     return OpenApiExample(error.code, value=value, response_only=True, media_type=MEDIA_TYPE)
+
+
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="1 to 255 characters of your own. The same request with the same key is done once.",
+)
+IF_MATCH = OpenApiParameter(
+    "If-Match",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="The ETag that you read. If the version is another one by now, nothing is done (412).",
+)

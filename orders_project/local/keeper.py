@@ -102,14 +102,14 @@ def _valkey_command(server: Server) -> list[str]:
 
 
 def _start_postgres(server: Postgres) -> subprocess.Popen[bytes]:
-    become, data = None, server.folder / "data"
+    become: Callable[[], None] | None = None
+    data = server.folder / "data"
     if os.getuid() == 0:  # which postgres refuses
-        if _user_namespaces_work():
-            become = _enter_user_namespace
-        else:
-            become, data = _become_nobody, server.folder / "data-of-nobody"
-            for folder in (server.folder, server.socket_folder):
-                shutil.chown(folder, "nobody")
+        owner, become = "root", _enter_user_namespace
+        if not _user_namespaces_work():
+            owner, become, data = "nobody", _become_nobody, server.folder / "data-of-nobody"
+        for folder in (server.folder, server.socket_folder):
+            shutil.chown(folder, owner)
     if not data.exists():
         _make_cluster(server, data, become)
     _disown(data / "postmaster.pid")

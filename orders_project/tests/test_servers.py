@@ -163,7 +163,7 @@ def test_attach_says_why_a_server_does_not_start(var):
     with attach(var, durable=False):
         pass
     (var / "postgres" / "data" / "PG_VERSION").write_text("9\n")
-    with pytest.raises(ServerError, match="postgres did not start: .*FATAL"):
+    with pytest.raises(ServerError, match=r"^postgres did not start: .*FATAL"):
         attach(var, durable=False)
 
 

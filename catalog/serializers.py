@@ -1,0 +1,65 @@
+"""How the catalog looks over the API."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from catalog.models import Product, Stock, StockMovement
+from catalog.services import LARGEST_ADJUSTMENT
+from orders_project.api.fields import Money, WholeNumber
+
+
+class AvailabilitySerializer(serializers.ModelSerializer[Stock]):
+    """What can be promised of a product right now."""
+
+    product = serializers.UUIDField(source="product_id")
+    sku = serializers.CharField(source="product.sku")
+    available = serializers.IntegerField(help_text="stock_quantity less reserved_stock.")
+
+    class Meta:
+        model = Stock
+        fields = ["product", "sku", "stock_quantity", "reserved_stock", "available", "version"]
+        read_only_fields = fields
+
+
+class ProductSerializer(serializers.ModelSerializer[Product]):
+    price = Money(read_only=True)
+    available = serializers.IntegerField(source="stock.available")
+
+    class Meta:
+        model = Product
+        fields = ["id", "sku", "name", "description", "price", "currency", "is_active", "available", "created_at"]
+        read_only_fields = fields
+
+
+class StockMovementSerializer(serializers.ModelSerializer[StockMovement]):
+    """One line of the ledger."""
+
+    product = serializers.UUIDField(source="product_id")
+    sku = serializers.CharField(source="product.sku")
+    order = serializers.UUIDField(source="order_id", allow_null=True)
+
+    class Meta:
+        model = StockMovement
+        fields = [
+            "id",
+            "product",
+            "sku",
+            "kind",
+            "stock_delta",
+            "reserved_delta",
+            "order",
+            "actor",
+            "reason",
+            "at",
+        ]
+        read_only_fields = fields
+
+
+class StockAdjustmentSerializer(serializers.Serializer[Any]):
+    """A correction of the count, by so many units up or down."""
+
+    delta = WholeNumber(
+        min_value=-LARGEST_ADJUSTMENT, max_value=LARGEST_ADJUSTMENT, help_text="Units more, or less if negative."
+    )
+    reason = serializers.CharField(max_length=200, help_text="Why: it stays in the ledger.")

@@ -1,0 +1,132 @@
+"""The catalog over the API: products, what is available of them, and why."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from catalog import services
+from catalog.authentication import access_of
+from catalog.errors import KeyReused, ProductNotFound, StockBelowReserved
+from catalog.filters import ProductFilter, StockMovementFilter
+from catalog.models import Product, Stock, StockMovement
+from catalog.serializers import (
+    AvailabilitySerializer,
+    ProductSerializer,
+    StockAdjustmentSerializer,
+    StockMovementSerializer,
+)
+from orders_project.api.filters import check_parameters
+from orders_project.api.reading import etag, read_body, read_idempotency_key, read_if_match
+from orders_project.api.schema import IDEMPOTENCY_KEY, IF_MATCH, refusals
+from orders_project.clock import database_now
+from orders_project.errors import InvalidParameter, PreconditionFailed
+
+MOST_SKUS = 100
+
+
+@extend_schema(tags=["Products"])
+class ProductList(ListAPIView[Product]):
+    """Products, newest first."""
+
+    serializer_class = ProductSerializer
+    filterset_class = ProductFilter
+    orderings = ("-created_at", "sku", "price")
+    queryset = Product.objects.none()
+
+    def get_queryset(self) -> QuerySet[Product]:
+        return Product.objects.of(access_of(self.request).business.id).select_related("stock")
+
+    @extend_schema(responses={200: ProductSerializer(many=True), **refusals()})
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+
+class ProductAvailability(APIView):
+    """What can be promised of one product right now: its counters, in one indexed read."""
+
+    @extend_schema(tags=["Availability"], responses={200: AvailabilitySerializer, **refusals(ProductNotFound)})
+    def get(self, request: Request, product_id: Any) -> Response:
+        check_parameters(request, set())
+        shelves = Stock.objects.of(access_of(request).business.id).select_related("product")
+        shelf = shelves.filter(product_id=product_id).first()
+        if shelf is None:
+            raise ProductNotFound("There is no such product.", product=str(product_id))
+        return Response(AvailabilitySerializer(shelf).data, headers=etag(shelf.version))
+
+
+class AvailabilityList(APIView):
+    """What can be promised of several products right now, by SKU. An SKU that isn't sold is left out."""
+
+    @extend_schema(
+        tags=["Availability"],
+        parameters=[
+            OpenApiParameter(
+                "sku",
+                OpenApiTypes.STR,
+                required=True,
+                description=f"Up to {MOST_SKUS} SKUs, separated by commas.",
+            )
+        ],
+        responses={200: AvailabilitySerializer(many=True), **refusals()},
+    )
+    def get(self, request: Request) -> Response:
+        check_parameters(request, {"sku"})
+        skus = [sku.strip() for sku in request.query_params.get("sku", "").split(",") if sku.strip()]
+        if not 0 < len(skus) <= MOST_SKUS:
+            raise InvalidParameter(
+                f"Name 1 to {MOST_SKUS} SKUs, separated by commas.", parameter="sku", most=MOST_SKUS
+            )
+        shelves = Stock.objects.of(access_of(request).business.id).select_related("product")
+        found = shelves.filter(product__sku__in=skus).order_by("product__sku")
+        return Response(AvailabilitySerializer(found, many=True).data)
+
+
+class StockAdjustments(APIView):
+    """Correct the count of a product."""
+
+    @extend_schema(
+        tags=["Stock"],
+        parameters=[IF_MATCH, IDEMPOTENCY_KEY],
+        request=StockAdjustmentSerializer,
+        responses={
+            201: AvailabilitySerializer,
+            **refusals(ProductNotFound, StockBelowReserved, PreconditionFailed, KeyReused, body=True),
+        },
+    )
+    def post(self, request: Request, product_id: Any) -> Response:
+        access = access_of(request)
+        body = read_body(request, StockAdjustmentSerializer)
+        shelf = services.adjust_stock(
+            business_id=access.business.id,
+            product_id=product_id,
+            delta=body["delta"],
+            reason=body["reason"],
+            expected_version=read_if_match(request),
+            idempotency_key=read_idempotency_key(request),
+            actor=access.actor,
+            now=database_now(),
+        )
+        return Response(AvailabilitySerializer(shelf).data, status=201, headers=etag(shelf.version))
+
+
+@extend_schema(tags=["Stock"])
+class StockMovementList(ListAPIView[StockMovement]):
+    """The ledger: everything that moved a counter, newest first."""
+
+    serializer_class = StockMovementSerializer
+    filterset_class = StockMovementFilter
+    orderings = ("-at",)
+    queryset = StockMovement.objects.none()
+
+    def get_queryset(self) -> QuerySet[StockMovement]:
+        return StockMovement.objects.of(access_of(self.request).business.id).select_related("product")
+
+    @extend_schema(responses={200: StockMovementSerializer(many=True), **refusals()})
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)

@@ -1,0 +1,40 @@
+"""What the list of orders can be narrowed by."""
+
+import django_filters
+from django.db.models import QuerySet
+
+from orders.lifecycle import Channel, PaymentStatus, Status
+from orders.models import Order
+
+
+class ChoicesFilter(django_filters.BaseInFilter, django_filters.ChoiceFilter):
+    """One or more of the choices, separated by commas."""
+
+
+class OrderFilter(django_filters.FilterSet):
+    status = ChoicesFilter(choices=Status.choices, help_text="One or more, separated by commas.")
+    payment_status = ChoicesFilter(choices=PaymentStatus.choices, help_text="One or more, separated by commas.")
+    channel = ChoicesFilter(choices=Channel.choices, help_text="One or more, separated by commas.")
+    customer = django_filters.UUIDFilter(field_name="customer_id")
+    sku = django_filters.CharFilter(method="having_sku", max_length=64)
+    created_after = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
+    created_before = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
+    min_total = django_filters.NumberFilter(field_name="total", lookup_expr="gte", min_value=0, max_value=10**15)
+    max_total = django_filters.NumberFilter(field_name="total", lookup_expr="lte", min_value=0, max_value=10**15)
+    search = django_filters.CharFilter(
+        method="matching",
+        min_length=2,
+        max_length=100,
+        help_text="The beginning of a number or tracking number, an external id, an SKU, or part of the "
+        "customer's name, phone or email.",
+    )
+
+    class Meta:
+        model = Order
+        fields: list[str] = []
+
+    def having_sku(self, orders: QuerySet[Order], name: str, sku: str) -> QuerySet[Order]:
+        return orders & Order.objects.with_sku(sku)
+
+    def matching(self, orders: QuerySet[Order], name: str, words: str) -> QuerySet[Order]:
+        return orders & Order.objects.matching(words)

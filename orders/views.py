@@ -1,0 +1,411 @@
+"""Orders over the API. Each doorway reads the request, calls one verb, and shows the order."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo, available_timezones
+
+from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from catalog.authentication import Access, access_of
+from catalog.errors import KeyReused
+from customers.errors import InvalidPhone, UnknownCustomer
+from customers.services import Buyer
+from orders import errors, services
+from orders.filters import OrderFilter
+from orders.lifecycle import PaymentStatus, Status
+from orders.models import Order, OrderEvent
+from orders.serializers import (
+    EditSerializer,
+    OrderEventSerializer,
+    OrderSerializer,
+    PaymentChangeSerializer,
+    PlacementSerializer,
+    ShippingSerializer,
+    StatsSerializer,
+    StatusSerializer,
+)
+from orders.services import Edit, Line, Placed, Placement, Receipt
+from orders.stats import LONGEST_RANGE, shop_stats
+from orders_project.api.filters import check_parameters
+from orders_project.api.problem import NotFound
+from orders_project.api.reading import etag, read_body, read_idempotency_key, read_if_match
+from orders_project.api.schema import IDEMPOTENCY_KEY, IF_MATCH, refusals
+from orders_project.clock import database_now
+from orders_project.errors import InvalidParameter, PreconditionFailed
+from orders_project.locks import lock
+from reservations.models import StockReservation
+
+CANCELLED_BY_REQUEST = "cancelled by request"
+
+REFUSED_PLACEMENTS = (
+    errors.InsufficientStock,
+    errors.DuplicateOrder,
+    errors.KeyInFlight,
+    errors.ExternalIdTaken,
+    errors.UnknownProducts,
+    errors.InactiveProducts,
+    errors.CurrencyMismatch,
+    errors.DiscountTooLarge,
+    UnknownCustomer,
+    InvalidPhone,
+    KeyReused,
+)
+
+
+def shown(orders: Sequence[Order]) -> list[dict[str, Any]]:
+    """Orders as the API shows them, with their holds; the queries are the same few for any number."""
+    holds: defaultdict[UUID, list[StockReservation]] = defaultdict(list)
+    for hold in (
+        StockReservation.objects.of_orders(order.id for order in orders).select_related("product").order_by("id")
+    ):
+        holds[hold.order_id].append(hold)
+    context = {"holds": holds, "now": database_now()}
+    return OrderSerializer(orders, many=True, context=context).data  # type: ignore[return-value]
+
+
+def answer(
+    access: Access, order_id: UUID, *, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    """The order as it stands, with its version as ETag. Raises OrderNotFound."""
+    order = Order.objects.of(access.business.id).with_details().filter(id=order_id).first()
+    if order is None:
+        raise errors.OrderNotFound("There is no such order.", order=str(order_id))
+    (body,) = shown([order])
+    return Response(body, status=status, headers={**etag(order.version), **(headers or {})})
+
+
+class OrderList(ListAPIView[Order]):
+    filterset_class = OrderFilter
+    orderings = ("-created_at", "total")
+    queryset = Order.objects.none()
+
+    def get_queryset(self) -> QuerySet[Order]:
+        return Order.objects.of(access_of(self.request).business.id).with_details()
+
+    @extend_schema(
+        tags=["Orders"], summary="List orders", responses={200: OrderSerializer(many=True), **refusals()}
+    )
+    def get(self, request: Request) -> Response:
+        """Orders, newest first."""
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response(shown(page or []))
+
+    @extend_schema(
+        tags=["Orders"],
+        summary="Place an order",
+        parameters=[IDEMPOTENCY_KEY],
+        request=PlacementSerializer,
+        responses={201: OrderSerializer, 200: OrderSerializer, **refusals(*REFUSED_PLACEMENTS, body=True)},
+    )
+    def post(self, request: Request) -> Response:
+        """Place an order; it holds its stock until `payment_due_at`. The same request with the same
+        Idempotency-Key or external_id is answered with the first order (200, `Idempotent-Replayed: true`)."""
+        check_parameters(request, set())
+        access = access_of(request)
+        placed = _place(access, _placement(request))
+        order_id = placed.order.id
+        if placed.replayed:
+            return answer(access, order_id, headers={"Idempotent-Replayed": "true"})
+        return answer(access, order_id, status=201, headers={"Location": f"/api/v1/orders/{order_id}"})
+
+
+def _placement(request: Request) -> Placement:
+    body = read_body(request, PlacementSerializer)
+    return Placement(
+        channel=body["channel"],
+        buyer=Buyer(**body["customer"]),
+        draft=body.get("draft", False),
+        currency=body.get("currency"),
+        external_id=body.get("external_id"),
+        idempotency_key=read_idempotency_key(request),
+        **_editable(body),
+    )
+
+
+def _editable(body: dict[str, Any]) -> dict[str, Any]:
+    """The part of an order that PUT can replace, as Placement and Edit have it."""
+    return {
+        "lines": tuple(Line(item.get("sku") or item["product"], item["quantity"]) for item in body["items"]),
+        "shipping_fee": body.get("shipping_fee", Decimal(0)),
+        "discount": body.get("discount", Decimal(0)),
+        "shipping_address": body.get("shipping_address"),
+        "note": body.get("note", ""),
+    }
+
+
+def _place(access: Access, placement: Placement) -> Placed:
+    """Place, with the same key or the same cart answered one at a time."""
+    with ExitStack() as stack:
+        key = placement.idempotency_key
+        if key is not None and not stack.enter_context(lock(f"key:{access.business.id}:{key}", seconds=30)):
+            raise errors.KeyInFlight(
+                "A request with this Idempotency-Key is being answered right now; ask again in a moment.",
+                idempotency_key=key,
+                retry_after=1,
+            )
+        # A double click without a key: the second waits for the first, and is then told about it.
+        cart = f"cart:{access.business.id}:{placement.fingerprint()}"
+        stack.enter_context(lock(cart, seconds=30, wait=5))
+        return services.place(
+            business=access.business, placement=placement, actor=access.actor, now=database_now()
+        )
+
+
+class OrderDetail(APIView):
+    @extend_schema(
+        tags=["Orders"],
+        summary="Read an order",
+        responses={200: OrderSerializer, **refusals(errors.OrderNotFound)},
+    )
+    def get(self, request: Request, order_id: UUID) -> Response:
+        """An order with its items, holds and their seconds left, payments and shipments."""
+        check_parameters(request, set())
+        return answer(access_of(request), order_id)
+
+    @extend_schema(
+        tags=["Orders"],
+        summary="Edit an order",
+        parameters=[IF_MATCH],
+        request=EditSerializer,
+        responses={
+            200: OrderSerializer,
+            **refusals(
+                errors.OrderNotFound,
+                errors.NotEditable,
+                errors.PaymentWindowOver,
+                errors.InsufficientStock,
+                errors.UnknownProducts,
+                errors.InactiveProducts,
+                errors.DiscountTooLarge,
+                PreconditionFailed,
+                body=True,
+            ),
+        },
+    )
+    def put(self, request: Request, order_id: UUID) -> Response:
+        """Replace what can be edited of a draft or pending order. Its holds move by the difference, all or
+        nothing; what it had keeps its price."""
+        access = access_of(request)
+        change = Edit(**_editable(read_body(request, EditSerializer)))
+        services.edit(
+            business_id=access.business.id,
+            order_id=order_id,
+            change=change,
+            expected_version=read_if_match(request),
+            actor=access.actor,
+            now=database_now(),
+        )
+        return answer(access, order_id)
+
+    @extend_schema(
+        tags=["Orders"],
+        summary="Cancel an order",
+        parameters=[OpenApiParameter("reason", OpenApiTypes.STR, description="Why; it stays in the timeline.")],
+        responses={200: OrderSerializer, **refusals(errors.OrderNotFound, errors.IllegalTransition)},
+    )
+    def delete(self, request: Request, order_id: UUID) -> Response:
+        """Cancel: what is held is freed, what was sold goes back on the shelf and its money is due for a
+        refund. An order that is cancelled already stays as it is."""
+        check_parameters(request, {"reason"})
+        reason = request.query_params.get("reason", "").strip() or CANCELLED_BY_REQUEST
+        if len(reason) > 200:
+            raise InvalidParameter("A reason has 200 characters at most.", parameter="reason", longest=200)
+        access = access_of(request)
+        services.cancel(
+            business_id=access.business.id,
+            order_id=order_id,
+            reason=reason,
+            actor=access.actor,
+            now=database_now(),
+        )
+        return answer(access, order_id)
+
+
+# What brings an order to each status, and what the step takes from the request. Nothing leads to draft.
+STEPS: dict[Status, tuple[Callable[..., Order], Callable[[dict[str, Any]], dict[str, Any]]]] = {
+    Status.PENDING: (services.submit, lambda body: {}),
+    Status.PAID: (services.mark_paid, lambda body: {}),
+    Status.PROCESSING: (services.start_processing, lambda body: {}),
+    Status.SHIPPED: (
+        services.ship,
+        lambda body: {name: body.get(name, "") for name in ("carrier", "tracking_number", "tracking_url")},
+    ),
+    Status.DELIVERED: (services.deliver, lambda body: {}),
+    Status.CANCELLED: (services.cancel, lambda body: {"reason": body.get("reason", CANCELLED_BY_REQUEST)}),
+}
+
+
+class OrderStatus(APIView):
+    @extend_schema(
+        tags=["Orders"],
+        summary="Move an order to another status",
+        request=StatusSerializer,
+        responses={
+            200: OrderSerializer,
+            **refusals(
+                errors.OrderNotFound,
+                errors.IllegalTransition,
+                errors.InsufficientStock,
+                errors.ShippingDetailsRequired,
+                body=True,
+            ),
+        },
+    )
+    def patch(self, request: Request, order_id: UUID) -> Response:
+        """Any legal move of the table of statuses. To `paid` it is a payment confirmed by hand, of the
+        whole amount; to `shipped` it needs a carrier and a tracking number. A move that was made already
+        is a success; an illegal one is refused with the legal ones."""
+        access = access_of(request)
+        body = read_body(request, StatusSerializer)
+        step, details = STEPS.get(body["status"], (services.refuse, lambda body: {"status": body["status"]}))
+        step(
+            business_id=access.business.id,
+            order_id=order_id,
+            actor=access.actor,
+            now=database_now(),
+            **details(body),
+        )
+        return answer(access, order_id)
+
+
+class OrderPayment(APIView):
+    @extend_schema(
+        tags=["Orders"],
+        summary="Tell of a payment",
+        request=PaymentChangeSerializer,
+        responses={
+            200: OrderSerializer,
+            **refusals(
+                errors.OrderNotFound,
+                errors.PaymentMismatch,
+                errors.AlreadyPaid,
+                errors.PaymentReferenceTaken,
+                errors.RefundTooLarge,
+                errors.CurrencyMismatch,
+                errors.IllegalTransition,
+                body=True,
+            ),
+        },
+    )
+    def patch(self, request: Request, order_id: UUID) -> Response:
+        """Confirm a payment, note a failed one, or record a refund. The same reference told twice changes
+        nothing more. Money that comes after the order's time takes the goods again if they are still
+        there; if not, it is kept as `refund_due` (200: look at `status` and `payment_status`)."""
+        access = access_of(request)
+        body = read_body(request, PaymentChangeSerializer)
+        key = {"business_id": access.business.id, "actor": access.actor, "now": database_now()}
+        match body.get("status", PaymentStatus.PAID):
+            case PaymentStatus.FAILED:
+                release, reason = body.get("release", False), body.get("reason", "")
+                services.record_failed_payment(order_id=order_id, release=release, reason=reason, **key)
+            case PaymentStatus.REFUNDED:
+                money = {name: body[name] for name in ("provider", "reference", "amount")}
+                services.record_refund(order_id=order_id, **money, **key)
+            case _:
+                money = {name: body.get(name) for name in ("provider", "reference", "amount", "currency")}
+                services.confirm_payment(receipt=Receipt(order_id, **money), **key)
+        return answer(access, order_id)
+
+
+class OrderShipping(APIView):
+    @extend_schema(
+        tags=["Orders"],
+        summary="Tell of the parcel",
+        request=ShippingSerializer,
+        responses={
+            200: OrderSerializer,
+            **refusals(errors.OrderNotFound, errors.ShippingDetailsRequired, errors.IllegalTransition, body=True),
+        },
+    )
+    def patch(self, request: Request, order_id: UUID) -> Response:
+        """The parcel left (`carrier`, `tracking_number`), which also starts the processing of an order that
+        is only paid; its details are set right; or it arrived (`delivered_at`)."""
+        access = access_of(request)
+        body = read_body(request, ShippingSerializer)
+        services.record_shipping(
+            business_id=access.business.id, order_id=order_id, actor=access.actor, now=database_now(), **body
+        )
+        return answer(access, order_id)
+
+
+class OrderEventList(ListAPIView[OrderEvent]):
+    serializer_class = OrderEventSerializer
+    filterset_class = None
+    orderings = ("version",)
+    queryset = OrderEvent.objects.none()
+
+    def get_queryset(self) -> QuerySet[OrderEvent]:
+        order_id = self.kwargs["order_id"]
+        order = services.find_order(business_id=access_of(self.request).business.id, order_id=order_id)
+        return order.events.all()
+
+    @extend_schema(
+        tags=["Orders"],
+        summary="An order's timeline",
+        responses={200: OrderEventSerializer(many=True), **refusals(errors.OrderNotFound)},
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Everything that happened to the order, in its order: what, who, when."""
+        return super().get(request, *args, **kwargs)
+
+
+class OrderStats(APIView):
+    @extend_schema(
+        tags=["Statistics"],
+        summary="What the shop earned",
+        parameters=[
+            OpenApiParameter("from", OpenApiTypes.DATE, description="The first day; 30 days ago by default."),
+            OpenApiParameter("to", OpenApiTypes.DATE, description="The last day, counted; today by default."),
+            OpenApiParameter("tz", OpenApiTypes.STR, description="Where days begin; the business's by default."),
+            OpenApiParameter("interval", OpenApiTypes.STR, enum=["day", "week", "month"], default="day"),
+        ],
+        responses={200: StatsSerializer, **refusals(NotFound)},
+    )
+    def get(self, request: Request, business_id: UUID) -> Response:
+        """Revenue gross, refunded and net, orders, average order value, conversion and expiry rate: in all,
+        by channel, status and interval, for each currency."""
+        business = access_of(request).business
+        if business.id != business_id:
+            raise NotFound("There is no such business.")
+        check_parameters(request, {"from", "to", "tz", "interval"})
+        query = request.query_params
+        tz = query.get("tz", business.time_zone)
+        if tz not in available_timezones():
+            raise InvalidParameter("There is no such time zone.", parameter="tz")
+        today = database_now().astimezone(ZoneInfo(tz)).date()
+        last = _day(query.get("to"), "to", today)
+        first = _day(query.get("from"), "from", last - timedelta(days=30))
+        interval = query.get("interval", "day")
+        if interval not in ("day", "week", "month"):
+            raise InvalidParameter(
+                "There is no such interval.", parameter="interval", allowed=["day", "week", "month"]
+            )
+        if first > last or last - first > LONGEST_RANGE:
+            raise InvalidParameter(
+                f"from must be before to, by {LONGEST_RANGE.days} days at most.", parameter="from"
+            )
+        stats = shop_stats(business=business, first=first, last=last, tz=tz, interval=interval)  # type: ignore[arg-type]
+        return Response(stats)
+
+
+def _day(text: str | None, parameter: str, default: date) -> date:
+    if text is None:
+        return default
+    try:
+        day = date.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidParameter("A day looks like 2026-11-23.", parameter=parameter) from error
+    if not 1970 <= day.year <= 2200:
+        raise InvalidParameter("This day is out of range.", parameter=parameter)
+    return day
