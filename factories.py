@@ -7,11 +7,11 @@ from typing import Any
 
 import factory
 
-from catalog.models import ApiKey, Business, Product
+from catalog.models import ApiKey, Business, Product, Stock
 from catalog.services import add_product, make_api_key
 from customers.services import Buyer
 from orders import services
-from orders.lifecycle import Channel
+from orders.lifecycle import Channel, Status
 from orders.models import Order
 from orders.services import Line, Placement, Receipt
 from orders_project.clock import database_now
@@ -73,6 +73,30 @@ def verb(name: str, order: Order, *, now: datetime | None = None, **arguments: A
     return act(
         business_id=order.business_id, order_id=order.id, actor=ACTOR, now=now or database_now(), **arguments
     )
+
+
+def order_in(shop: Business, status: str, *lines: tuple[str, int], now: datetime | None = None) -> Order:
+    """An order brought to a status by the verbs that lead there: two mugs, unless it says otherwise."""
+    order = place(shop, *(lines or [("MUG-01", 2)]), now=now, draft=status == Status.DRAFT)
+    if status == Status.CANCELLED:
+        return verb("cancel", order, reason="changed their mind", now=now)
+    steps: list[tuple[Status, Callable[[], Order]]] = [
+        (Status.PAID, lambda: pay(order, now=now)),
+        (Status.PROCESSING, lambda: verb("start_processing", order, now=now)),
+        (Status.SHIPPED, lambda: verb("ship", order, carrier="Royal Mail", tracking_number="RM1GB", now=now)),
+        (Status.DELIVERED, lambda: verb("deliver", order, now=now)),
+    ]
+    for reached, step in steps:
+        if order.status == status or status == Status.DRAFT:
+            break
+        order = step()
+        assert order.status == reached
+    return order
+
+
+def on_shelf(shop: Business, sku: str = "MUG-01") -> tuple[int, int]:
+    """The counters of a product: units on the shelf, and how many of them are held."""
+    return Stock.objects.values_list("stock_quantity", "reserved_stock").get(business=shop, product__sku=sku)
 
 
 def api_key(shop: Business, scope: ApiKey.Scope = ApiKey.Scope.WRITE, **more: Any) -> str:

@@ -15,7 +15,7 @@ from orders_project.constraints import SameBusiness
 from orders_project.ids import new_id
 
 
-def amount_field(**options: object) -> models.DecimalField:
+def amount_field(**options: object) -> "models.DecimalField[Decimal, Decimal]":
     """A column for money, in the currency that stands in the same row."""
     return models.DecimalField(max_digits=money.MAX_DIGITS, decimal_places=money.DECIMAL_PLACES, **options)  # type: ignore[arg-type]
 

@@ -157,7 +157,9 @@ class AddressSerializer(serializers.Serializer[Any]):
 class EditSerializer(serializers.Serializer[Any]):
     """What can be changed of a draft or a pending order: all of it is replaced."""
 
-    items = LineSerializer(many=True, min_length=1, max_length=MOST_LINES)
+    items: serializers.ListSerializer[Any] = serializers.ListSerializer(
+        child=LineSerializer(), min_length=1, max_length=MOST_LINES
+    )
     shipping_address = AddressSerializer(required=False, allow_null=True)
     shipping_fee = Money(required=False)
     discount = Money(required=False)

@@ -136,7 +136,9 @@ def _rows(business: Business, begins: datetime, ends: datetime, interval: Interv
     placed = orders.filter(within("placed_at")).values_list(start_of("placed_at"), "channel", "currency", "status")
     timed_out = Q(status=Status.CANCELLED, cancel_reason=CancelReason.PAYMENT_TIMEOUT, paid_at__isnull=True)
     for start, channel, currency, status, count, converted, expired in placed.annotate(
-        count=Count("id"), paid=Count("id", filter=Q(paid_at__isnull=False)), timed_out=Count("id", filter=timed_out)
+        count=Count("id"),
+        paid=Count("id", filter=Q(paid_at__isnull=False)),
+        timed_out=Count("id", filter=timed_out),
     ).order_by():
         yield Row(start, channel, currency, Figures(placed=count, converted=converted, expired=expired), status)
 

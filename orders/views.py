@@ -304,7 +304,7 @@ class OrderPayment(APIView):
         there; if not, it is kept as `refund_due` (200: look at `status` and `payment_status`)."""
         access = access_of(request)
         body = read_body(request, PaymentChangeSerializer)
-        key = {"business_id": access.business.id, "actor": access.actor, "now": database_now()}
+        key: dict[str, Any] = {"business_id": access.business.id, "actor": access.actor, "now": database_now()}
         match body.get("status", PaymentStatus.PAID):
             case PaymentStatus.FAILED:
                 release, reason = body.get("release", False), body.get("reason", "")

@@ -7,7 +7,8 @@ from django.db import connection
 
 def database_now() -> datetime:
     """The database's present instant, in UTC."""
+    now: datetime
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         (now,) = cursor.fetchone()
-    return now  # type: ignore[no-any-return]  # a timestamptz is a datetime
+    return now

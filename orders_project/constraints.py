@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.backends.ddl_references import Statement
-from django.db.models import BaseConstraint, Model
+from django.db.models import BaseConstraint
 
 
 class SameBusiness(BaseConstraint):
@@ -21,7 +20,7 @@ class SameBusiness(BaseConstraint):
         self.table = table
         self.key = key
 
-    def constraint_sql(self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor) -> str:
+    def constraint_sql(self, model: Any, schema_editor: Any) -> str:
         quote = schema_editor.quote_name
         column = model._meta.get_field(self.field).column
         return (
@@ -29,14 +28,14 @@ class SameBusiness(BaseConstraint):
             f"REFERENCES {quote(self.table)} ({quote('business_id')}, {quote(self.key)})"
         )
 
-    def create_sql(self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:
+    def create_sql(self, model: Any, schema_editor: Any) -> Any:
         return Statement(
             "ALTER TABLE %(table)s ADD %(definition)s",
             table=schema_editor.quote_name(model._meta.db_table),
             definition=self.constraint_sql(model, schema_editor),
         )
 
-    def remove_sql(self, model: type[Model], schema_editor: BaseDatabaseSchemaEditor) -> Statement:
+    def remove_sql(self, model: Any, schema_editor: Any) -> Any:
         return Statement(
             "ALTER TABLE %(table)s DROP CONSTRAINT %(name)s",
             table=schema_editor.quote_name(model._meta.db_table),
@@ -46,7 +45,7 @@ class SameBusiness(BaseConstraint):
     def validate(self, *args: Any, **kwargs: Any) -> None:
         """Left to the database: only it can check without a race."""
 
-    def deconstruct(self) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+    def deconstruct(self) -> Any:
         path, args, kwargs = super().deconstruct()
         kwargs |= {"field": self.field, "table": self.table}
         if self.key != "id":

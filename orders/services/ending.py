@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError
@@ -30,13 +31,13 @@ def cancel(*, business_id: UUID, order_id: UUID, reason: str, actor: str, now: d
 
     Raises IllegalTransition for one that has been shipped, OrderNotFound.
     """
-    cancelled = {
+    cancelled: dict[str, Any] = {
         "status": Status.CANCELLED,
         "cancel_reason": reason,
         "cancelled_at": now,
         "payment_due_at": None,
     }
-    key = {"business_id": business_id, "order_id": order_id}
+    key: dict[str, Any] = {"business_id": business_id, "order_id": order_id}
     # An order goes from unpaid to paid and never back, so these two questions, asked in this order, miss none.
     if compare_and_set(**key, where={"status__in": (Status.DRAFT, Status.PENDING)}, **cancelled):
         order = find_order(**key)

@@ -13,7 +13,7 @@ from orders_project.transactions import one_transaction
 
 Kind = OrderEvent.Kind
 
-NO_DETAILS = {"carrier": "", "tracking_number": "", "tracking_url": ""}
+NO_DETAILS: dict[str, Any] = {"carrier": "", "tracking_number": "", "tracking_url": ""}
 
 
 @one_transaction
@@ -111,7 +111,7 @@ def record_shipping(
     delivered_at: datetime | None = None,
     actor: str,
     now: datetime,
-    **details: str,
+    **details: Any,
 ) -> Order:
     """What a carrier or a packer tells of a parcel in one go: that it left, what its details are, that it
     arrived. A paid order that is sent is processed by that; both steps stand in its timeline.

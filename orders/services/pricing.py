@@ -62,9 +62,10 @@ def price(
             items=[{"sku" if isinstance(name, str) else "product": str(name)} for name in unknown],
         )
     quantities: defaultdict[tuple[UUID, Decimal], int] = defaultdict(int)
-    by_id = {}
+    by_id: dict[UUID, Product] = {}
     for line in lines:
-        product = by_id[product.id] = products[line.product]
+        product = products[line.product]
+        by_id[product.id] = product
         unit_price = agreed.get(product.id, product.price) if line.unit_price is None else line.unit_price
         quantities[product.id, unit_price] += line.quantity
     inactive = [product for product in by_id.values() if not product.is_active and product.id not in agreed]

@@ -1,7 +1,7 @@
 """Fields that take exactly what they say, where DRF's would guess."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -40,14 +40,14 @@ class Money(serializers.Field[Decimal, Any, str, Any]):
             self.fail("not_money")
         return Decimal(str(data))
 
-    def to_representation(self, value: tuple[Decimal, str]) -> str:
+    def to_representation(self, value: Any) -> str:
         return money.text(*value)
 
 
 class Choice(serializers.ChoiceField):
     """One of a few words; the refusal lists them."""
 
-    def __init__(self, choices: Iterable[Any], **kwargs: Any) -> None:
+    def __init__(self, choices: Sequence[Any], **kwargs: Any) -> None:
         super().__init__(choices, **kwargs)
         words = ", ".join(map(str, self.choices))
         self.error_messages["invalid_choice"] = f"Must be one of: {words}."

@@ -32,7 +32,7 @@ class KeysetPagination(BasePagination):
     limit_query_param = "limit"
     cursor_query_param = "cursor"
 
-    def paginate_queryset(self, queryset: models.QuerySet[Any], request: Request, view: Any = None) -> list[Any]:
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         self.request = request
         self.limit = self._limit()
         self.ordering = self._ordering(view.orderings)

@@ -105,7 +105,7 @@ def _as_refusal(exc: Exception) -> DomainError | None:
                 retry_after=1,
             )
         case exceptions.Throttled():
-            wait = int(exc.wait or 0) + 1
+            wait = int(getattr(exc, "wait", None) or 0) + 1
             return Throttled(f"Too many calls; wait {wait} s.", retry_after=wait)
         case exceptions.MethodNotAllowed():
             return MethodNotAllowed(str(exc.detail))

@@ -73,7 +73,7 @@ def _unknown_fields(serializer: serializers.Serializer[Any], body: Any, path: st
             yield _error(at, "unknown_field", f"There is no such field. Known: {', '.join(fields)}.")
         elif isinstance(field, serializers.ListSerializer):
             if isinstance(value, list):
-                for index, item in enumerate(value[: field.max_length]):
+                for index, item in enumerate(value):
                     yield from _unknown_fields(field.child, item, f"{at}[{index}]")  # type: ignore[arg-type]
         elif isinstance(field, serializers.Serializer):
             yield from _unknown_fields(field, value, at)
