@@ -172,7 +172,7 @@ class Stock(models.Model):
     """The counters of one product. Only `catalog.stock` changes them, and the ledger says why.
 
     They stand apart from the product, because order lines refer to the product: with the counters in
-    that row a hot SKU ran 1.35 to 2.2 times slower.
+    that row, buyers of a much-wanted product wait for its foreign keys too.
     """
 
     product = models.OneToOneField(Product, models.PROTECT, primary_key=True, db_constraint=False)

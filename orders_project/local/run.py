@@ -1,14 +1,13 @@
 """`make run`: the servers, the schema, demo data, then web, worker and beat until Ctrl-C."""
 
 import errno
+import http.client
 import json
 import os
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from typing import Any
 
 from orders_project.local import servers
@@ -124,16 +123,20 @@ def manage(environment: dict[str, str], *arguments: str) -> str:
 
 def wait_for_web(supervisor: Supervisor, host: str, port: str) -> None:
     """Wait until /healthz answers; CannotRun if a program ends first, or it takes too long."""
-    url = f"{base_url(host, port)}/healthz"
     deadline = time.monotonic() + WEB_SECONDS
     while time.monotonic() < deadline:
         watch(supervisor, 0.1)
+        # Not urllib, which would ask a proxy that the environment names.
+        web = http.client.HTTPConnection(reachable(host), int(port), timeout=1)
         try:
-            urllib.request.urlopen(url, timeout=1).close()  # noqa: S310 (our own http address)
-        except urllib.error.HTTPError as error:
-            raise CannotRun(f"{url} answers {error.code}; the log is above.") from None
+            web.request("GET", "/healthz")
+            status = web.getresponse().status
         except OSError:
             continue
+        finally:
+            web.close()
+        if status != 200:
+            raise CannotRun(f"/healthz answers {status}; the log is above.")
         return
     raise CannotRun(f"the web server does not answer on port {port}.")
 
@@ -144,17 +147,15 @@ def watch(supervisor: Supervisor, seconds: float) -> None:
         raise CannotRun(f"{ended.name} {ended.ending}, so everything else was stopped too.")
 
 
-def base_url(host: str, port: str) -> str:
-    """Where a browser on this machine finds the web server."""
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    if ":" in reachable:
-        reachable = f"[{reachable}]"
-    return f"http://{reachable}:{port}"
+def reachable(host: str) -> str:
+    """Where this machine finds a server that listens on `host`."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
 
 
 def welcome(host: str, port: str, demo: dict[str, Any]) -> str:
     """What a newcomer needs next, and no more."""
-    url = base_url(host, port)
+    name = reachable(host)
+    url = f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
     return f"""
 Holdfast is running. Ctrl-C stops all of it.
 
