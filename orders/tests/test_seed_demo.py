@@ -1,0 +1,73 @@
+"""The demo shop that `make run` shows."""
+
+import json
+from collections import Counter
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from callers import Caller
+from catalog.models import ApiKey, Business, Stock
+from customers.models import Customer
+from orders.lifecycle import Channel, PaymentStatus, Status
+from orders.models import Order, OrderEvent
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("db", "all_is_well")]
+
+
+def seed() -> dict:
+    out = StringIO()
+    call_command("seed_demo", "--format", "json", stdout=out)
+    return json.loads(out.getvalue())
+
+
+def test_seed_makes_a_believable_shop():
+    way_in = seed()
+    shop = Business.objects.get(id=way_in["business_id"], slug="demo")
+    orders = Order.objects.filter(business=shop)
+    assert shop.products.count() == 60
+    assert shop.customers.count() == 200
+    assert orders.count() > 350
+    assert set(orders.values_list("status", flat=True)) == set(Status)
+    assert set(orders.values_list("payment_status", flat=True)) == set(PaymentStatus)
+    assert set(orders.values_list("channel", flat=True)) == set(Channel)
+    happened = Counter(OrderEvent.objects.filter(business=shop).values_list("kind", flat=True))
+    assert {"expired", "paid_late", "refund_due", "payment_failed"} <= set(happened)
+    left = [shelf.available for shelf in Stock.objects.filter(business=shop)]
+    assert left.count(0) >= 3
+    assert sum(1 for units in left if 0 < units <= shop.low_stock_default) >= 5
+    assert Caller(key=way_in["api_key"]).get("/products?sku=MUG-01").json()["results"][0]["available"] > 0
+    assert Client().login(**way_in["admin"])
+
+
+def test_seed_twice_adds_nothing_and_says_the_same():
+    first = seed()
+    counts = [model.objects.count() for model in (Order, OrderEvent, Customer, ApiKey)]
+    assert seed() == first
+    assert [model.objects.count() for model in (Order, OrderEvent, Customer, ApiKey)] == counts
+
+
+def test_seed_with_another_secret_makes_what_it_prints_work(settings):
+    first = seed()
+    settings.SECRET_KEY = "another-" * 8
+    second = seed()
+    assert second["api_key"] != first["api_key"]
+    assert Caller(key=second["api_key"]).get("/orders").status_code == 200
+    assert Caller(key=first["api_key"]).get("/orders").status_code == 401
+    assert Client().login(**second["admin"])
+
+
+def test_rebuild_customers_after_seed_changes_nothing():
+    seed()
+    before = list(Customer.objects.order_by("id").values())
+    call_command("rebuild_customers", stdout=StringIO())
+    assert list(Customer.objects.order_by("id").values()) == before
+
+
+def test_seed_refuses_production_unless_told(settings):
+    settings.LOCAL = settings.DEBUG = False
+    with pytest.raises(CommandError, match="--force"):
+        seed()
+    assert not Business.objects.filter(slug="demo").exists()
