@@ -25,7 +25,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--format", choices=["text", "json"], default="text")
+        parser.add_argument("--format", choices=["text", "json"], default="text", help="For people, or programs.")
         parser.add_argument("--force", action="store_true", help="Do it on a production system too.")
 
     def handle(self, *, format: str, force: bool, **options: Any) -> None:
@@ -33,7 +33,7 @@ class Command(BaseCommand):
             raise CommandError("This makes an administrator with a known password. If you mean it: --force.")
         shop = demo_shop(now=database_now())
         with transaction.atomic():
-            way_in = {
+            way_in: dict[str, Any] = {
                 "business_id": str(shop.id),
                 "api_key": _api_key(shop),
                 "admin": {"username": USERNAME, "password": _administrator(shop)},

@@ -6,7 +6,7 @@ from orders.invariants import INVARIANTS, findings
 
 
 class Command(BaseCommand):
-    help = "Check every invariant of stock, orders and money over the whole database; exits non-zero if one is broken."
+    help = "Check every invariant over the whole database; exits non-zero if one is broken."
 
     def handle(self, *args: Any, **options: Any) -> None:
         off = findings()
