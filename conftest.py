@@ -5,23 +5,33 @@ marked with the ordinary `db` fixture run in a transaction that is rolled back. 
 processes use `committed` instead: their rows stay, and the next test doesn't see them.
 """
 
+import os
+import socket
+import subprocess
+import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 import pytest
+from django.conf import settings
 from django.db import connection, models, transaction
 from django.test.utils import setup_databases, teardown_databases
 
+from callers import Caller
 from catalog.models import Business
 from factories import BusinessFactory
 from orders.invariants import findings
+from orders_project import locks
 from orders_project.clock import database_now
+from orders_project.local.processes import die_with_parent
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +68,75 @@ def shop() -> Business:
 
 
 @pytest.fixture
+def api(shop: Business) -> Caller:
+    """The shop's API, called with a key that may write."""
+    return Caller(shop)
+
+
+@pytest.fixture(scope="session")
+def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the web server of `make run`, two processes of it, on the test database."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    log = tmp_path_factory.mktemp("server") / "log"
+    runner = os.getpid()
+    with log.open("wb") as lines:
+        web = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "granian", "orders_project.wsgi:application", "--interface", "wsgi"),
+                *("--host", "127.0.0.1", "--port", port, "--no-ws", "--log-level", "warning"),
+                *("--workers", "2", "--blocking-threads", "4"),
+            ],
+            env={
+                **os.environ,
+                "DJANGO_SETTINGS_MODULE": "orders_project.settings",
+                "DATABASE_URL": database_url(connection.settings_dict),
+                "DATABASE_POOL_SIZE": "5",
+                "REDIS_URL": settings.REDIS_URL,
+                "CACHE_URL": settings.CACHE_URL,
+            },
+            stdout=lines,
+            stderr=lines,
+            preexec_fn=lambda: die_with_parent(runner),
+        )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        until(lambda: web.poll() is not None or answers(f"{address}/healthz"))
+        assert web.poll() is None, log.read_text()
+        yield address
+    finally:
+        web.terminate()
+        web.wait(timeout=PATIENCE)
+    assert "Internal Server Error" not in log.read_text(), log.read_text()
+
+
+def database_url(database: Mapping[str, Any]) -> str:
+    """The address of a database that Django has the settings of."""
+    host, port, password = (quote(str(database[name]), safe="") for name in ("HOST", "PORT", "PASSWORD"))
+    return f"postgresql://{database['USER']}@/{database['NAME']}?host={host}&port={port}&password={password}"
+
+
+def answers(url: str) -> bool:
+    """Whether a web server answers with a success."""
+    try:
+        urllib.request.urlopen(url, timeout=PATIENCE).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture
+def redis_away(settings: Any) -> Iterator[None]:
+    """The cache and the locks ask a socket that nobody listens to."""
+    settings.CACHE_URL = "redis://127.0.0.1:1"
+    settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": settings.CACHE_URL}}
+    locks._client.cache_clear()
+    yield
+    locks._client.cache_clear()
+
+
+@pytest.fixture
 def all_is_well() -> Iterator[None]:
     """Closes a test: every invariant holds over the whole database."""
     yield
@@ -71,13 +150,16 @@ PATIENCE = 60  # seconds that a test waits for what must come; none of them is a
 def at_once() -> Callable[..., list[Any]]:
     """Run calls at the same moment, each in a thread with a connection of its own.
 
-    With `behind`, a row that the calls need, they meet for certain: the row is locked until each call waits
-    for it (or has come back without), so all of them have asked before any has changed anything.
+    With `behind`, a row that the calls need, they meet for certain: it is locked until each call waits
+    somewhere (or has come back without), so all of them have asked before any has changed anything. With
+    `in_turn` each of them starts when the one before it waits; so the first one comes first.
     Returns what each returned, or the exception that it raised, in the order of the calls.
     """
 
-    def run(calls: Sequence[Callable[[], Any]], *, behind: models.Model | None = None) -> list[Any]:
-        start = threading.Barrier(len(calls))
+    def run(
+        calls: Sequence[Callable[[], Any]], *, behind: models.Model | None = None, in_turn: bool = False
+    ) -> list[Any]:
+        start = threading.Barrier(1 if in_turn else len(calls))
         answers: list[Any] = [None] * len(calls)
         sessions: list[int] = []  # the server's process of each call
         back: list[int] = []
@@ -85,11 +167,10 @@ def at_once() -> Callable[..., list[Any]]:
         def call(index: int) -> None:
             try:
                 connection.ensure_connection()
-                sessions.append(connection.connection.info.backend_pid)
-                if behind is not None:
-                    with connection.cursor() as cursor:
-                        cursor.execute(f"SET lock_timeout = '{PATIENCE}s'")
+                with connection.cursor() as cursor:  # on a slow machine no lock may time out by bad luck
+                    cursor.execute(f"SET lock_timeout = '{PATIENCE}s'; SET statement_timeout = 0")
                 start.wait(timeout=PATIENCE)
+                sessions.append(connection.connection.info.backend_pid)
                 answers[index] = calls[index]()
             except Exception as error:
                 error.add_note("".join(traceback.format_exception(error)))
@@ -98,15 +179,20 @@ def at_once() -> Callable[..., list[Any]]:
                 connection.close()
                 back.append(index)
 
+        def all_wait(started: int) -> bool:
+            return len(sessions) == started and waiting(sessions) + len(back) >= started
+
         threads = [threading.Thread(target=call, args=(index,)) for index in range(len(calls))]
         with ExitStack() as gate:
             if behind is not None:
                 gate.enter_context(transaction.atomic())
-                type(behind)._default_manager.select_for_update(no_key=True).get(pk=behind.pk)
-            for thread in threads:
+                type(behind)._default_manager.select_for_update().get(pk=behind.pk)
+            for started, thread in enumerate(threads, start=1):
                 thread.start()
+                if in_turn:
+                    until(lambda started=started: all_wait(started))
             if behind is not None:
-                until(lambda: len(sessions) == len(calls) and waiting(sessions) + len(back) >= len(calls))
+                until(lambda: all_wait(len(calls)))
         for thread in threads:
             thread.join(timeout=2 * PATIENCE)
         assert not any(thread.is_alive() for thread in threads), "a call never came back"

@@ -47,9 +47,13 @@ class ApiKeyAuthentication(BaseAuthentication):
         scheme, _, key = get_authorization_header(request).decode("latin-1").partition(" ")
         if scheme.lower() != "api-key":
             return None
-        api_key = ApiKey.objects.live().select_related("business").filter(prefix=key[:9]).first()
+        key = key.strip()
+        known = ApiKey.objects.live().select_related("business").filter(prefix=key[:9])
+        api_key = known.first() if key.isascii() and key.isprintable() else None
         if api_key is None or not secrets.compare_digest(api_key.secret_hash, hash_secret(key)):
-            raise NotAuthenticated("This API key is unknown or was revoked.", scheme="Api-Key")
+            raise NotAuthenticated(
+                "This API key is unknown or was revoked. Keys are made in the admin.", scheme="Api-Key"
+            )
         self._note_use(api_key)
         return AnonymousUser(), Access(
             business=api_key.business,
@@ -84,8 +88,10 @@ class StaffSessionAuthentication(SessionAuthentication):
             memberships = [m for m in memberships if m.business.slug == wanted]
         if len(memberships) != 1:
             slugs = sorted(user.memberships.values_list("business__slug", flat=True))
+            if not slugs:
+                raise NotAllowed("You are a member of no business; ask an owner to add you.", businesses=[])
             raise BusinessNeeded(
-                "Name one of your businesses in the header Holdfast-Business.",
+                f"Name one of your businesses in the header Holdfast-Business: {', '.join(slugs)}.",
                 header="Holdfast-Business",
                 businesses=slugs,
             )
@@ -104,5 +110,9 @@ class BusinessAccess(BasePermission):
     def has_permission(self, request: Request, view: Any) -> bool:
         access = access_of(request)
         if request.method not in SAFE_METHODS and not access.may_write:
-            raise NotAllowed("This key can only read.", scope="read", needed="write")
+            raise NotAllowed(
+                "You can only read here. Use a key that may write, or ask an owner for another role.",
+                scope="read",
+                needed="write",
+            )
         return True

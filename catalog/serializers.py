@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from catalog.models import Product, Stock, StockMovement
 from catalog.services import LARGEST_ADJUSTMENT
-from orders_project.api.fields import Money, WholeNumber
+from orders_project.api.fields import Money, Text, WholeNumber
 
 
 class AvailabilitySerializer(serializers.ModelSerializer[Stock]):
@@ -62,4 +62,4 @@ class StockAdjustmentSerializer(serializers.Serializer[Any]):
     delta = WholeNumber(
         min_value=-LARGEST_ADJUSTMENT, max_value=LARGEST_ADJUSTMENT, help_text="Units more, or less if negative."
     )
-    reason = serializers.CharField(max_length=200, help_text="Why: it stays in the ledger.")
+    reason = Text(max_length=200, help_text="Why: it stays in the ledger.")

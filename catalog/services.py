@@ -2,11 +2,13 @@
 
 import hashlib
 import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 
 from catalog import stock
 from catalog.errors import KeyReused, ProductNotFound, SkuTaken, StockBelowReserved
@@ -27,7 +29,18 @@ def find_product(*, business_id: UUID, product_id: UUID) -> Product:
     return product
 
 
-@one_transaction
+@dataclass(frozen=True, slots=True)
+class NewProduct:
+    """A product to put in the catalog, with its shelf. Price in the business's currency."""
+
+    sku: str
+    name: str
+    price: Decimal
+    opening_stock: int
+    description: str = ""
+    low_stock_threshold: int | None = None
+
+
 def add_product(
     *,
     business: Business,
@@ -44,29 +57,46 @@ def add_product(
 
     Raises SkuTaken, and InvalidRequest for a price that the currency can't express.
     """
-    if price < 0 or price > money.LARGEST_PRICE or not money.is_exact(price, business.currency):
-        raise InvalidRequest.at("price", "not_a_price", f"This is not a price in {business.currency}.")
-    product = Product(
-        business=business,
-        sku=sku,
-        name=name,
-        description=description,
-        price=price,
-        currency=business.currency,
-        low_stock_threshold=low_stock_threshold,
-        created_at=now,
-    )
+    new = NewProduct(sku, name, price, opening_stock, description, low_stock_threshold)
+    (product,) = add_products(business=business, new=[new], actor=actor, now=now)
+    return product
+
+
+@one_transaction
+def add_products(*, business: Business, new: Sequence[NewProduct], actor: str, now: datetime) -> list[Product]:
+    """Put products in the catalog, each with a SKU of its own, all or none. Raises what `add_product` does."""
+    for one in new:
+        if not 0 <= one.price <= money.LARGEST_PRICE or not money.is_exact(one.price, business.currency):
+            raise InvalidRequest.at("price", "not_a_price", f"This is not a price in {business.currency}.")
+    products = [
+        Product(
+            business=business,
+            sku=one.sku,
+            name=one.name,
+            description=one.description,
+            price=one.price,
+            currency=business.currency,
+            low_stock_threshold=one.low_stock_threshold,
+            created_at=now,
+        )
+        for one in new
+    ]
     try:
-        product.save(force_insert=True)
+        with transaction.atomic():  # so that the database can still be asked which SKU it was
+            Product.objects.bulk_create(products)
     except IntegrityError as error:
         if violated_constraint(error) != "product_sku_once":
             raise
-        raise SkuTaken(f"Another product has the SKU {sku}.", sku=sku) from error
-    Stock.objects.create(product=product, business=business)
-    if opening_stock:
-        opening = Move(product.id, Kind.OPENING, now, stock_delta=opening_stock)
-        stock.move(business_id=business.id, moves=[opening], actor=actor)
-    return product
+        taken = Product.objects.of(business.id).named(skus=[one.sku for one in new])[0].sku
+        raise SkuTaken(f"Another product has the SKU {taken}.", sku=taken) from error
+    Stock.objects.bulk_create(Stock(product=product, business=business) for product in products)
+    openings = [
+        Move(product.id, Kind.OPENING, now, stock_delta=one.opening_stock)
+        for product, one in zip(products, new, strict=True)
+        if one.opening_stock
+    ]
+    stock.move(business_id=business.id, moves=openings, actor=actor)
+    return products
 
 
 @one_transaction
@@ -87,9 +117,19 @@ def receive_stock(
             f"Between 1 and {LARGEST_ADJUSTMENT:,} units can be received at once.",
         )
     find_product(business_id=business_id, product_id=product_id)
-    received = Move(product_id, Kind.RECEIVED, now, stock_delta=quantity)
-    stock.move(business_id=business_id, moves=[received], actor=actor, reason=reason)
+    receive_many(business_id=business_id, units={product_id: quantity}, actor=actor, now=now, reason=reason)
     return Stock.objects.of(business_id).get(product_id=product_id)
+
+
+@one_transaction
+def receive_many(
+    *, business_id: UUID, units: Mapping[UUID, int], actor: str, now: datetime, reason: str = ""
+) -> None:
+    """Goods of several products of the business came in: so many more units of each on its shelf."""
+    received = [
+        Move(product_id, Kind.RECEIVED, now, stock_delta=quantity) for product_id, quantity in units.items()
+    ]
+    stock.move(business_id=business_id, moves=received, actor=actor, reason=reason)
 
 
 @one_transaction
@@ -128,10 +168,7 @@ def adjust_stock(
                 delta,
                 reason,
             ):
-                raise KeyReused(
-                    "This Idempotency-Key was used for another change.",
-                    idempotency_key=idempotency_key,
-                )
+                raise _key_reused(idempotency_key)
             return shelf
     if expected_version not in (None, shelf.version):
         raise PreconditionFailed(
@@ -156,8 +193,17 @@ def adjust_stock(
             reserved_stock=shelf.reserved_stock,
             delta=delta,
         ) from error
+    except IntegrityError as error:
+        # The key was used at the same moment, for another product: this one's shelf is ours.
+        if violated_constraint(error) != "movement_key_once":
+            raise
+        raise _key_reused(idempotency_key) from error
     shelf.refresh_from_db()
     return shelf
+
+
+def _key_reused(key: str | None) -> KeyReused:
+    return KeyReused("This Idempotency-Key was used for another change.", idempotency_key=key)
 
 
 def hash_secret(key: str) -> str:

@@ -48,6 +48,8 @@ def move(
     Raises ShelfShort when a guard refuses.
     """
     moves = list(moves)
+    if not moves:
+        return
     StockMovement.objects.bulk_create(
         StockMovement(
             business_id=business_id,
@@ -71,7 +73,8 @@ def move(
 
 
 def _move_counters(business_id: UUID, deltas: Mapping[UUID, tuple[int, int]]) -> None:
-    """One conditional UPDATE, the guard in its WHERE, for all products that move by the same amount."""
+    """Move each counter by its deltas: one conditional UPDATE, the guard in its WHERE, for all the products
+    that move alike."""
     shelves = Stock.objects.of(business_id)
     if len(deltas) > 1:
         # In key order, whatever the order of the cart: two carts with the same goods can't deadlock.
@@ -80,14 +83,13 @@ def _move_counters(business_id: UUID, deltas: Mapping[UUID, tuple[int, int]]) ->
     for product_id, amounts in deltas.items():
         alike[amounts].append(product_id)
     for (stock_delta, reserved_delta), product_ids in alike.items():
-        moved = (
-            shelves.filter(product_id__in=product_ids)
-            .that_allows(stock_delta=stock_delta, reserved_delta=reserved_delta)
-            .update(
-                stock_quantity=F("stock_quantity") + stock_delta,
-                reserved_stock=F("reserved_stock") + reserved_delta,
-                version=F("version") + 1,
-            )
+        guarded = shelves.filter(product_id__in=product_ids).that_allows(
+            stock_delta=stock_delta, reserved_delta=reserved_delta
+        )
+        moved = guarded.update(
+            stock_quantity=F("stock_quantity") + stock_delta,
+            reserved_stock=F("reserved_stock") + reserved_delta,
+            version=F("version") + 1,
         )
         if moved < len(product_ids):
             raise ShelfShort

@@ -15,6 +15,7 @@ from catalog.authentication import access_of
 from catalog.errors import KeyReused, ProductNotFound, StockBelowReserved
 from catalog.filters import ProductFilter, StockMovementFilter
 from catalog.models import Product, Stock, StockMovement
+from catalog.schema import refusals
 from catalog.serializers import (
     AvailabilitySerializer,
     ProductSerializer,
@@ -23,7 +24,7 @@ from catalog.serializers import (
 )
 from orders_project.api.filters import check_parameters
 from orders_project.api.reading import etag, read_body, read_idempotency_key, read_if_match
-from orders_project.api.schema import IDEMPOTENCY_KEY, IF_MATCH, refusals
+from orders_project.api.schema import ETAG, IDEMPOTENCY_KEY, IF_MATCH
 from orders_project.clock import database_now
 from orders_project.errors import InvalidParameter, PreconditionFailed
 
@@ -50,7 +51,11 @@ class ProductList(ListAPIView[Product]):
 class ProductAvailability(APIView):
     """What can be promised of one product right now: its counters, in one indexed read."""
 
-    @extend_schema(tags=["Availability"], responses={200: AvailabilitySerializer, **refusals(ProductNotFound)})
+    @extend_schema(
+        tags=["Availability"],
+        parameters=[ETAG],
+        responses={200: AvailabilitySerializer, **refusals(ProductNotFound)},
+    )
     def get(self, request: Request, product_id: Any) -> Response:
         check_parameters(request, set())
         shelves = Stock.objects.of(access_of(request).business.id).select_related("product")
@@ -92,7 +97,7 @@ class StockAdjustments(APIView):
 
     @extend_schema(
         tags=["Stock"],
-        parameters=[IF_MATCH, IDEMPOTENCY_KEY],
+        parameters=[IF_MATCH, IDEMPOTENCY_KEY, ETAG],
         request=StockAdjustmentSerializer,
         responses={
             201: AvailabilitySerializer,
@@ -100,6 +105,7 @@ class StockAdjustments(APIView):
         },
     )
     def post(self, request: Request, product_id: Any) -> Response:
+        check_parameters(request, set())
         access = access_of(request)
         body = read_body(request, StockAdjustmentSerializer)
         shelf = services.adjust_stock(

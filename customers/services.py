@@ -8,14 +8,14 @@ from decimal import Decimal
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import F, Q
-from django.db.models.functions import Greatest
+from django.db.models import Q
 
 from catalog.models import Business
 from customers.errors import InvalidPhone, UnknownCustomer
 from customers.models import Customer
 from orders_project.errors import DomainError
 from orders_project.phones import complete_phone
+from orders_project.transactions import one_transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,10 @@ class Sale:
     paid_at: datetime
 
 
-def recognise(*, business: Business, buyers: Sequence[Buyer], now: datetime) -> list[Customer | DomainError]:
-    """The customer of each buyer, in their order.
+def recognise(
+    *, business: Business, buyers: Sequence[Buyer], since: Sequence[datetime]
+) -> list[Customer | DomainError]:
+    """The customer of each buyer, in their order; `since` is when each of them bought.
 
     A buyer is recognised by id, external_id, phone or email, the first of these that is known; what else
     the order says of them does not change what is on file. One who isn't recognised is a new Customer,
@@ -58,7 +60,7 @@ def recognise(*, business: Business, buyers: Sequence[Buyer], now: datetime) -> 
     completed = [_complete(buyer, business) for buyer in buyers]
     known = _Known(business.id, [buyer for buyer in completed if isinstance(buyer, Buyer)])
 
-    def answer(buyer: Buyer | InvalidPhone) -> Customer | DomainError:
+    def answer(buyer: Buyer | InvalidPhone, bought_at: datetime) -> Customer | DomainError:
         if isinstance(buyer, InvalidPhone):
             return buyer
         customer = known.find(buyer)
@@ -71,12 +73,12 @@ def recognise(*, business: Business, buyers: Sequence[Buyer], now: datetime) -> 
                 phone=buyer.phone,
                 email=buyer.email,
                 external_id=buyer.external_id,
-                created_at=now,
+                created_at=bought_at,
             )
             known.add(customer)
         return customer
 
-    return [answer(buyer) for buyer in completed]
+    return [answer(buyer, at) for buyer, at in zip(completed, since, strict=True)]
 
 
 def _complete(buyer: Buyer, business: Business) -> Buyer | InvalidPhone:
@@ -123,20 +125,33 @@ def add_new(customers: Iterable[Customer]) -> None:
     Customer.objects.bulk_create(new.values())
 
 
+# As arrays, for one statement counts the sales of however many customers.
+COUNT_SALES = """
+    UPDATE customers_customer SET
+        total_orders = total_orders + sold.orders,
+        total_spent = total_spent + sold.amount,
+        last_paid_at = greatest(last_paid_at, sold.last)
+    FROM unnest(%s::uuid[], %s::int[], %s::numeric[], %s::timestamptz[]) AS sold (customer, orders, amount, last)
+    WHERE id = sold.customer
+"""
+
+
 def count_sales(*, sales: Sequence[Sale]) -> None:
     """Orders were paid: for each one order and its money more on the buyer's account."""
     by_customer: defaultdict[UUID, list[Sale]] = defaultdict(list)
     for sale in sales:
         by_customer[sale.customer_id].append(sale)
-    for customer_id in sorted(by_customer):  # in key order, so that two batches can't deadlock
-        theirs = by_customer[customer_id]
-        Customer.objects.filter(id=customer_id).update(
-            total_orders=F("total_orders") + len(theirs),
-            total_spent=F("total_spent") + sum(sale.amount for sale in theirs),
-            last_paid_at=Greatest(F("last_paid_at"), max(sale.paid_at for sale in theirs)),
-        )
-    if by_customer:
-        rescore(customer_ids=by_customer, now=max(sale.paid_at for sale in sales))
+    if not by_customer:
+        return
+    if len(by_customer) > 1:
+        hold(customer_ids=by_customer)  # in key order, so that two batches can't deadlock
+    sold = [
+        (key, len(their), sum(s.amount for s in their), max(s.paid_at for s in their))
+        for key, their in by_customer.items()
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(COUNT_SALES, [list(column) for column in zip(*sold, strict=True)])
+    rescore(customer_ids=by_customer, now=max(sale.paid_at for sale in sales))
 
 
 def hold(*, customer_ids: Collection[UUID]) -> None:
@@ -170,14 +185,12 @@ SCORE = """
     ) END
 """
 
+# Computed from the very row that is updated: if a sale changes it meanwhile, PostgreSQL computes again.
 RESCORE = f"""
-    UPDATE customers_customer AS customer SET engagement_score = score.now
-    FROM (
-        SELECT customer.id, {SCORE} AS now
-        FROM customers_customer AS customer JOIN catalog_business AS business ON business.id = business_id
-        WHERE %(everyone)s OR customer.id = ANY(%(ids)s)
-    ) AS score
-    WHERE score.id = customer.id AND engagement_score <> score.now
+    UPDATE customers_customer AS customer SET engagement_score = {SCORE}
+    FROM catalog_business AS business
+    WHERE business.id = business_id AND (%(everyone)s OR customer.id = ANY(%(ids)s))
+        AND engagement_score <> {SCORE}
 """
 
 
@@ -189,3 +202,17 @@ def rescore(*, customer_ids: Collection[UUID] | None = None, now: datetime) -> i
     with connection.cursor() as cursor:
         cursor.execute(RESCORE, {"now": now, "everyone": customer_ids is None, "ids": list(customer_ids or ())})
         return cursor.rowcount
+
+
+RESCORE_BATCH = 2000  # customers in one transaction: a sale to one of them waits only a moment
+
+
+def rescore_everyone(*, now: datetime) -> int:
+    """Bring all engagement scores up to `now`, batch by batch. Returns how many changed."""
+    changed = 0
+    everyone = Customer.objects.order_by("id").values_list("id", flat=True)
+    batch = list(everyone[:RESCORE_BATCH])
+    while batch:
+        changed += one_transaction(rescore)(customer_ids=batch, now=now)
+        batch = list(everyone.filter(id__gt=batch[-1])[:RESCORE_BATCH])
+    return changed

@@ -9,4 +9,4 @@ from orders_project.clock import database_now
 @shared_task
 def rescore_customers() -> int:
     """Recency fades by itself, so every score is brought up to the day."""
-    return services.rescore(now=database_now())
+    return services.rescore_everyone(now=database_now())

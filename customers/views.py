@@ -10,12 +10,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from catalog.authentication import access_of
+from catalog.schema import refusals
 from customers.errors import CustomerNotFound
 from customers.filters import CustomerFilter
 from customers.models import Customer
 from customers.serializers import CustomerSerializer
 from orders_project.api.filters import check_parameters
-from orders_project.api.schema import refusals
 
 
 @extend_schema(tags=["Customers"])

@@ -233,7 +233,7 @@ class _Trade:
 
     def let_expire(self, orders: list[Order]) -> None:
         for order in sorted(orders, key=lambda order: order.created_at):
-            assert order.payment_due_at is not None  # noqa: S101  (for the type: it was placed)
+            assert order.payment_due_at is not None
             services.expire_due(business_id=self.shop.id, now=order.payment_due_at + timedelta(seconds=3))
 
     def pay_late(self, orders: dict[Fate, list[Order]]) -> None:

@@ -1,14 +1,26 @@
 """What the list of orders can be narrowed by."""
 
 import django_filters
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 
 from orders.lifecycle import Channel, PaymentStatus, Status
 from orders.models import Order
+from orders_project.api.filters import AmountFilter, InstantFilter
+
+
+class _Choice(django_filters.ChoiceFilter.field_class):
+    def clean(self, value: str) -> str:
+        if not value:  # between two commas; it would find nothing
+            raise ValidationError("Nothing is no choice.")
+        choice: str = super().clean(value)
+        return choice
 
 
 class ChoicesFilter(django_filters.BaseInFilter, django_filters.ChoiceFilter):
     """One or more of the choices, separated by commas."""
+
+    field_class = _Choice
 
 
 class OrderFilter(django_filters.FilterSet):
@@ -17,10 +29,10 @@ class OrderFilter(django_filters.FilterSet):
     channel = ChoicesFilter(choices=Channel.choices, help_text="One or more, separated by commas.")
     customer = django_filters.UUIDFilter(field_name="customer_id")
     sku = django_filters.CharFilter(method="having_sku", max_length=64)
-    created_after = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
-    created_before = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
-    min_total = django_filters.NumberFilter(field_name="total", lookup_expr="gte", min_value=0, max_value=10**15)
-    max_total = django_filters.NumberFilter(field_name="total", lookup_expr="lte", min_value=0, max_value=10**15)
+    created_after = InstantFilter(field_name="created_at", lookup_expr="gte")
+    created_before = InstantFilter(field_name="created_at", lookup_expr="lt")
+    min_total = AmountFilter(field_name="total", lookup_expr="gte")
+    max_total = AmountFilter(field_name="total", lookup_expr="lte")
     search = django_filters.CharFilter(
         method="matching",
         min_length=2,

@@ -1,13 +1,15 @@
 """How orders look over the API, and what it takes to make and change one."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from customers.serializers import BuyerSerializer
-from orders.lifecycle import Channel, PaymentStatus, Status
+from orders.lifecycle import CancelReason, Channel, PaymentStatus, Status
 from orders.models import Order, OrderEvent, OrderItem, Payment, Shipment
-from orders_project.api.fields import Choice, Money, Phone, WholeNumber
+from orders_project.api.fields import Choice, Email, Money, Phone, Text, WholeNumber, YesNo
 from reservations.serializers import ReservationSerializer
 
 LARGEST_QUANTITY = 100_000
@@ -37,6 +39,8 @@ class PaymentSerializer(serializers.ModelSerializer[Payment]):
 
 
 class ShipmentSerializer(serializers.ModelSerializer[Shipment]):
+    tracking_url = serializers.CharField(help_text="Empty if there is none.")
+
     class Meta:
         model = Shipment
         fields = ["id", "carrier", "tracking_number", "tracking_url", "shipped_at", "delivered_at"]
@@ -87,6 +91,7 @@ class OrderSerializer(serializers.ModelSerializer[Order]):
         ]
         read_only_fields = fields
 
+    @extend_schema_field(ReservationSerializer(many=True))
     def get_holds(self, order: Order) -> list[dict[str, Any]]:
         holds = self.context["holds"][order.id]
         return ReservationSerializer(holds, many=True, context=self.context).data  # type: ignore[return-value]
@@ -105,45 +110,54 @@ class OrderEventSerializer(serializers.ModelSerializer[OrderEvent]):
 
 
 class LineSerializer(serializers.Serializer[Any]):
-    sku = serializers.CharField(max_length=64, required=False)
+    default_error_messages = {"invalid": 'An item looks like {{"sku": "MUG-01", "quantity": 1}}.'}
+
+    sku = Text(max_length=64, required=False)
     product = serializers.UUIDField(required=False)
     quantity = WholeNumber(min_value=1, max_value=LARGEST_QUANTITY)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if ("sku" in attrs) == ("product" in attrs):
-            raise serializers.ValidationError("Name the product by its sku or its id.", code="sku_or_product")
+            raise serializers.ValidationError(
+                "Name the product once: by its sku, or by its id as product.", code="sku_or_product"
+            )
         return attrs
 
 
 class CustomerOfOrderSerializer(serializers.Serializer[Any]):
     """Either the id of a known customer, or a name and what may identify them."""
 
+    default_error_messages = {"invalid": 'A customer looks like {{"name": "Ada", "phone": "+447700900123"}}.'}
+
     id = serializers.UUIDField(required=False)
-    name = serializers.CharField(max_length=200, required=False)
+    name = Text(max_length=200, required=False)
     phone = Phone(max_length=40, required=False, allow_null=True)
-    email = serializers.EmailField(max_length=254, required=False, allow_null=True)
-    external_id = serializers.CharField(max_length=120, required=False, allow_null=True)
+    email = Email(max_length=254, required=False, allow_null=True)
+    external_id = Text(max_length=120, required=False, allow_null=True)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if ("id" in attrs) == ("name" in attrs):
-            raise serializers.ValidationError("Give the customer's id, or a name.", code="id_or_name")
+        if ("id" in attrs) == ("name" in attrs) or ("id" in attrs and len(attrs) > 1):
+            raise serializers.ValidationError(
+                "Give the id of a customer and nothing else, or a name with a phone, email or external_id.",
+                code="id_or_name",
+            )
         return attrs
 
 
 class AddressSerializer(serializers.Serializer[Any]):
     """Where to send it. An address pasted from a chat may come as plain text instead."""
 
-    name = serializers.CharField(max_length=200, required=False)
-    line1 = serializers.CharField(max_length=200, required=False)
-    line2 = serializers.CharField(max_length=200, required=False)
-    city = serializers.CharField(max_length=100, required=False)
-    region = serializers.CharField(max_length=100, required=False)
-    postal_code = serializers.CharField(max_length=20, required=False)
-    country = serializers.CharField(max_length=60, required=False)
-    phone = serializers.CharField(max_length=40, required=False)
-    text = serializers.CharField(
-        max_length=1000, required=False, help_text="The whole address, as it was written."
-    )
+    default_error_messages = {"invalid": "An address is text, or an object with line1, city and so on."}
+
+    name = Text(max_length=200, required=False)
+    line1 = Text(max_length=200, required=False)
+    line2 = Text(max_length=200, required=False)
+    city = Text(max_length=100, required=False)
+    region = Text(max_length=100, required=False)
+    postal_code = Text(max_length=20, required=False)
+    country = Text(max_length=60, required=False)
+    phone = Text(max_length=40, required=False)
+    text = Text(max_length=1000, required=False, help_text="The whole address, as it was written.")
 
     def to_internal_value(self, data: Any) -> Any:
         return super().to_internal_value({"text": data} if isinstance(data, str) else data)
@@ -158,12 +172,19 @@ class EditSerializer(serializers.Serializer[Any]):
     """What can be changed of a draft or a pending order: all of it is replaced."""
 
     items: serializers.ListSerializer[Any] = serializers.ListSerializer(
-        child=LineSerializer(), min_length=1, max_length=MOST_LINES
+        child=LineSerializer(),
+        min_length=1,
+        max_length=MOST_LINES,
+        error_messages={
+            "not_a_list": 'A list of items is needed, such as [{{"sku": "MUG-01", "quantity": 1}}].',
+            "min_length": "An order needs at least one item.",
+            "max_length": "An order has {max_length} lines at most; make several orders of it.",
+        },
     )
     shipping_address = AddressSerializer(required=False, allow_null=True)
     shipping_fee = Money(required=False)
     discount = Money(required=False)
-    note = serializers.CharField(max_length=2000, required=False, allow_blank=True)
+    note = Text(max_length=2000, required=False, allow_blank=True)
 
 
 class PlacementSerializer(EditSerializer):
@@ -171,19 +192,48 @@ class PlacementSerializer(EditSerializer):
 
     channel = Choice(Channel.values)
     customer = CustomerOfOrderSerializer()
-    currency = serializers.CharField(max_length=3, required=False, help_text="Only checked: the business's own.")
-    external_id = serializers.CharField(max_length=120, required=False, allow_null=True)
-    draft = serializers.BooleanField(required=False, help_text="Write it down without holding stock.")
+    currency = Text(max_length=3, required=False, help_text="Only checked: the business's own.")
+    external_id = Text(max_length=120, required=False, allow_null=True)
+    draft = YesNo(required=False, help_text="Write it down without holding stock.")
+
+
+class Reason(Text):
+    """Why an order is called off, in any words but those that the house itself gives: money that comes
+    late revives an order that ended so."""
+
+    default_error_messages = {"reserved": "This reason is given by Holdfast itself; use other words."}
+
+    def to_internal_value(self, data: Any) -> str:
+        reason = super().to_internal_value(data)
+        if reason in CancelReason.values:
+            self.fail("reserved")
+        return reason
 
 
 class StatusSerializer(serializers.Serializer[Any]):
     """Where the order is to go, and what that step needs."""
 
     status = Choice(Status.values)
-    reason = serializers.CharField(max_length=200, required=False, help_text="For cancelled.")
-    carrier = serializers.CharField(max_length=60, required=False, help_text="For shipped.")
-    tracking_number = serializers.CharField(max_length=120, required=False, help_text="For shipped.")
+    reason = Reason(max_length=200, required=False, help_text="For cancelled.")
+    carrier = Text(max_length=60, required=False, help_text="For shipped.")
+    tracking_number = Text(max_length=120, required=False, help_text="For shipped.")
     tracking_url = serializers.URLField(max_length=500, required=False, help_text="For shipped.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        shipped = dict.fromkeys(("carrier", "tracking_number", "tracking_url"), Status.SHIPPED)
+        _refuse_idle(attrs, attrs["status"], {"reason": Status.CANCELLED, **shipped})
+        return attrs
+
+
+def _refuse_idle(attrs: dict[str, Any], status: str, goes_with: Mapping[str, str]) -> None:
+    """Refuse fields that would be passed over, for they go with another status only."""
+    idle = {
+        name: [serializers.ErrorDetail(f"This goes with the status {goes} only; leave it out.", "not_with_status")]
+        for name, goes in goes_with.items()
+        if name in attrs and goes != status
+    }
+    if idle:
+        raise serializers.ValidationError(idle)
 
 
 class PaymentChangeSerializer(serializers.Serializer[Any]):
@@ -192,19 +242,17 @@ class PaymentChangeSerializer(serializers.Serializer[Any]):
     status = Choice(
         [PaymentStatus.PAID.value, PaymentStatus.FAILED.value, PaymentStatus.REFUNDED.value], required=False
     )
-    provider = serializers.CharField(max_length=60, required=False)
-    reference = serializers.CharField(max_length=120, required=False)
+    provider = Text(max_length=60, required=False)
+    reference = Text(max_length=120, required=False)
     amount = Money(required=False)
-    currency = serializers.CharField(max_length=3, required=False, help_text="Only checked: the order's own.")
-    release = serializers.BooleanField(
-        required=False, help_text="With failed: no other attempt will come, free the hold at once."
-    )
-    reason = serializers.CharField(
-        max_length=200, required=False, help_text="With failed: what the provider said."
-    )
+    currency = Text(max_length=3, required=False, help_text="Only checked: the order's own.")
+    release = YesNo(required=False, help_text="With failed: no other attempt will come, free the hold at once.")
+    reason = Text(max_length=200, required=False, help_text="With failed: what the provider said.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if attrs.get("status") != PaymentStatus.FAILED:
+        status = attrs.get("status", PaymentStatus.PAID)
+        _refuse_idle(attrs, status, dict.fromkeys(("release", "reason"), PaymentStatus.FAILED))
+        if status != PaymentStatus.FAILED:
             missing = {"provider", "reference", "amount"} - attrs.keys()
             if missing:
                 raise serializers.ValidationError(
@@ -216,8 +264,8 @@ class PaymentChangeSerializer(serializers.Serializer[Any]):
 class ShippingSerializer(serializers.Serializer[Any]):
     """The parcel: what it is sent with, and when it left and arrived."""
 
-    carrier = serializers.CharField(max_length=60, required=False)
-    tracking_number = serializers.CharField(max_length=120, required=False)
+    carrier = Text(max_length=60, required=False)
+    tracking_number = Text(max_length=120, required=False)
     tracking_url = serializers.URLField(max_length=500, required=False)
     shipped_at = serializers.DateTimeField(required=False)
     delivered_at = serializers.DateTimeField(required=False)

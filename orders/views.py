@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo, available_timezones
@@ -19,11 +20,12 @@ from rest_framework.views import APIView
 
 from catalog.authentication import Access, access_of
 from catalog.errors import KeyReused
+from catalog.schema import refusals
 from customers.errors import InvalidPhone, UnknownCustomer
 from customers.services import Buyer
 from orders import errors, services
 from orders.filters import OrderFilter
-from orders.lifecycle import PaymentStatus, Status
+from orders.lifecycle import CancelReason, PaymentStatus, Status
 from orders.models import Order, OrderEvent
 from orders.serializers import (
     EditSerializer,
@@ -40,7 +42,7 @@ from orders.stats import LONGEST_RANGE, shop_stats
 from orders_project.api.filters import check_parameters
 from orders_project.api.problem import NotFound
 from orders_project.api.reading import etag, read_body, read_idempotency_key, read_if_match
-from orders_project.api.schema import IDEMPOTENCY_KEY, IF_MATCH, refusals
+from orders_project.api.schema import ETAG, IDEMPOTENCY_KEY, IF_MATCH, LOCATION, REPLAYED
 from orders_project.clock import database_now
 from orders_project.errors import InvalidParameter, PreconditionFailed
 from orders_project.locks import lock
@@ -86,6 +88,7 @@ def answer(
 
 
 class OrderList(ListAPIView[Order]):
+    metadata_class = None  # DRF's asks for the one serializer of both reading and writing; there isn't one
     filterset_class = OrderFilter
     orderings = ("-created_at", "total")
     queryset = Order.objects.none()
@@ -104,7 +107,7 @@ class OrderList(ListAPIView[Order]):
     @extend_schema(
         tags=["Orders"],
         summary="Place an order",
-        parameters=[IDEMPOTENCY_KEY],
+        parameters=[IDEMPOTENCY_KEY, ETAG, LOCATION, REPLAYED],
         request=PlacementSerializer,
         responses={201: OrderSerializer, 200: OrderSerializer, **refusals(*REFUSED_PLACEMENTS, body=True)},
     )
@@ -166,6 +169,7 @@ class OrderDetail(APIView):
     @extend_schema(
         tags=["Orders"],
         summary="Read an order",
+        parameters=[ETAG],
         responses={200: OrderSerializer, **refusals(errors.OrderNotFound)},
     )
     def get(self, request: Request, order_id: UUID) -> Response:
@@ -176,7 +180,7 @@ class OrderDetail(APIView):
     @extend_schema(
         tags=["Orders"],
         summary="Edit an order",
-        parameters=[IF_MATCH],
+        parameters=[IF_MATCH, ETAG],
         request=EditSerializer,
         responses={
             200: OrderSerializer,
@@ -196,6 +200,7 @@ class OrderDetail(APIView):
     def put(self, request: Request, order_id: UUID) -> Response:
         """Replace what can be edited of a draft or pending order. Its holds move by the difference, all or
         nothing; what it had keeps its price."""
+        check_parameters(request, set())
         access = access_of(request)
         change = Edit(**_editable(read_body(request, EditSerializer)))
         services.edit(
@@ -211,7 +216,10 @@ class OrderDetail(APIView):
     @extend_schema(
         tags=["Orders"],
         summary="Cancel an order",
-        parameters=[OpenApiParameter("reason", OpenApiTypes.STR, description="Why; it stays in the timeline.")],
+        parameters=[
+            OpenApiParameter("reason", OpenApiTypes.STR, description="Why; it stays in the timeline."),
+            ETAG,
+        ],
         responses={200: OrderSerializer, **refusals(errors.OrderNotFound, errors.IllegalTransition)},
     )
     def delete(self, request: Request, order_id: UUID) -> Response:
@@ -221,6 +229,8 @@ class OrderDetail(APIView):
         reason = request.query_params.get("reason", "").strip() or CANCELLED_BY_REQUEST
         if len(reason) > 200:
             raise InvalidParameter("A reason has 200 characters at most.", parameter="reason", longest=200)
+        if reason in CancelReason.values:
+            raise InvalidParameter("This reason is given by Holdfast itself; use other words.", parameter="reason")
         access = access_of(request)
         services.cancel(
             business_id=access.business.id,
@@ -250,6 +260,7 @@ class OrderStatus(APIView):
     @extend_schema(
         tags=["Orders"],
         summary="Move an order to another status",
+        parameters=[ETAG],
         request=StatusSerializer,
         responses={
             200: OrderSerializer,
@@ -266,6 +277,7 @@ class OrderStatus(APIView):
         """Any legal move of the table of statuses. To `paid` it is a payment confirmed by hand, of the
         whole amount; to `shipped` it needs a carrier and a tracking number. A move that was made already
         is a success; an illegal one is refused with the legal ones."""
+        check_parameters(request, set())
         access = access_of(request)
         body = read_body(request, StatusSerializer)
         step, details = STEPS.get(body["status"], (services.refuse, lambda body: {"status": body["status"]}))
@@ -283,6 +295,7 @@ class OrderPayment(APIView):
     @extend_schema(
         tags=["Orders"],
         summary="Tell of a payment",
+        parameters=[ETAG],
         request=PaymentChangeSerializer,
         responses={
             200: OrderSerializer,
@@ -302,6 +315,7 @@ class OrderPayment(APIView):
         """Confirm a payment, note a failed one, or record a refund. The same reference told twice changes
         nothing more. Money that comes after the order's time takes the goods again if they are still
         there; if not, it is kept as `refund_due` (200: look at `status` and `payment_status`)."""
+        check_parameters(request, set())
         access = access_of(request)
         body = read_body(request, PaymentChangeSerializer)
         key: dict[str, Any] = {"business_id": access.business.id, "actor": access.actor, "now": database_now()}
@@ -310,6 +324,7 @@ class OrderPayment(APIView):
                 release, reason = body.get("release", False), body.get("reason", "")
                 services.record_failed_payment(order_id=order_id, release=release, reason=reason, **key)
             case PaymentStatus.REFUNDED:
+                _check_currency(services.find_order(business_id=access.business.id, order_id=order_id), body)
                 money = {name: body[name] for name in ("provider", "reference", "amount")}
                 services.record_refund(order_id=order_id, **money, **key)
             case _:
@@ -318,10 +333,19 @@ class OrderPayment(APIView):
         return answer(access, order_id)
 
 
+def _check_currency(order: Order, body: dict[str, Any]) -> None:
+    """A refund in a currency that the order doesn't have is another one's. Raises CurrencyMismatch."""
+    if (currency := body.get("currency", order.currency)) != order.currency:
+        raise errors.CurrencyMismatch(
+            f"The order is in {order.currency}.", currency=currency, expected=order.currency
+        )
+
+
 class OrderShipping(APIView):
     @extend_schema(
         tags=["Orders"],
         summary="Tell of the parcel",
+        parameters=[ETAG],
         request=ShippingSerializer,
         responses={
             200: OrderSerializer,
@@ -331,6 +355,7 @@ class OrderShipping(APIView):
     def patch(self, request: Request, order_id: UUID) -> Response:
         """The parcel left (`carrier`, `tracking_number`), which also starts the processing of an order that
         is only paid; its details are set right; or it arrived (`delivered_at`)."""
+        check_parameters(request, set())
         access = access_of(request)
         body = read_body(request, ShippingSerializer)
         services.record_shipping(
@@ -381,22 +406,30 @@ class OrderStats(APIView):
         check_parameters(request, {"from", "to", "tz", "interval"})
         query = request.query_params
         tz = query.get("tz", business.time_zone)
-        if tz not in available_timezones():
-            raise InvalidParameter("There is no such time zone.", parameter="tz")
+        if tz not in time_zones():
+            raise InvalidParameter("There is no such time zone. One is named like Europe/London.", parameter="tz")
         today = database_now().astimezone(ZoneInfo(tz)).date()
         last = _day(query.get("to"), "to", today)
         first = _day(query.get("from"), "from", last - timedelta(days=30))
         interval = query.get("interval", "day")
         if interval not in ("day", "week", "month"):
             raise InvalidParameter(
-                "There is no such interval.", parameter="interval", allowed=["day", "week", "month"]
+                "An interval is a day, a week or a month.", parameter="interval", allowed=["day", "week", "month"]
             )
         if first > last or last - first > LONGEST_RANGE:
             raise InvalidParameter(
-                f"from must be before to, by {LONGEST_RANGE.days} days at most.", parameter="from"
+                f"from is the first day and to the last, {LONGEST_RANGE.days} days later at most.",
+                parameter="from",
+                most_days=LONGEST_RANGE.days,
             )
         stats = shop_stats(business=business, first=first, last=last, tz=tz, interval=interval)  # type: ignore[arg-type]
         return Response(stats)
+
+
+@cache  # for it reads a folder of hundreds of files
+def time_zones() -> frozenset[str]:
+    """The zones that both Python and PostgreSQL know by name; `localtime` is Python's alone."""
+    return frozenset(available_timezones() - {"localtime"})
 
 
 def _day(text: str | None, parameter: str, default: date) -> date:

@@ -21,8 +21,9 @@ def is_exact(amount: Decimal, currency: str) -> bool:
 
 
 def text(amount: Decimal, currency: str) -> str:
-    """The amount as clients read it: "19.90" of GBP, "1990" of JPY."""
-    return f"{amount.quantize(unit(currency)):f}"
+    """The amount as clients read it: "19.90" of GBP, "1990" of JPY; in full where there is no such coin."""
+    exact = amount.quantize(unit(currency))
+    return f"{exact if exact == amount else amount:f}"
 
 
 def rounded(amount: Decimal, currency: str) -> Decimal:

@@ -2,6 +2,7 @@
 
 import django_filters
 
+from orders_project.api.filters import InstantFilter
 from reservations.models import StockReservation
 
 
@@ -10,7 +11,7 @@ class ReservationFilter(django_filters.FilterSet):
     product = django_filters.UUIDFilter(field_name="product_id")
     sku = django_filters.CharFilter(field_name="product__sku", max_length=64)
     order = django_filters.UUIDFilter(field_name="order_id")
-    expires_before = django_filters.IsoDateTimeFilter(field_name="expires_at", lookup_expr="lt")
+    expires_before = InstantFilter(field_name="expires_at", lookup_expr="lt")
 
     class Meta:
         model = StockReservation

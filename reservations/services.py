@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from django.db.models import Case, Value, When
+
 from catalog import stock
 from catalog.stock import Kind, Move, ShelfShort
 from reservations.models import StockReservation
@@ -67,17 +69,25 @@ class Shelf:
 
 
 def look_at_shelf(
-    *, business_id: UUID, product_ids: Collection[UUID], actor: str, now: datetime, locked: bool
+    *,
+    business_id: UUID,
+    product_ids: Collection[UUID],
+    actor: str,
+    now: datetime,
+    locked: bool,
+    for_orders: Collection[UUID] = (),
 ) -> Shelf:
     """What may be promised of these products.
 
     Unlocked it is a cheap look that may be out of date in a moment; the guards of `reserve` notice. Locked,
     it is the truth until the transaction ends, and overdue holds are taken back first: a dead worker
-    can't keep goods off the shelf.
+    can't keep goods off the shelf. What `for_orders` hold stays theirs, however late they are.
     """
     if locked:
         stock.available(business_id=business_id, product_ids=product_ids, locked=True)
-        _take_back_overdue(business_id=business_id, product_ids=product_ids, actor=actor, now=now)
+        _take_back_overdue(
+            business_id=business_id, product_ids=product_ids, spared=for_orders, actor=actor, now=now
+        )
     return Shelf(stock.available(business_id=business_id, product_ids=product_ids))
 
 
@@ -86,9 +96,12 @@ def any_overdue(*, product_ids: Collection[UUID], now: datetime) -> bool:
     return StockReservation.objects.overdue(now).filter(product_id__in=product_ids).exists()
 
 
-def _take_back_overdue(*, business_id: UUID, product_ids: Collection[UUID], actor: str, now: datetime) -> None:
+def _take_back_overdue(
+    *, business_id: UUID, product_ids: Collection[UUID], spared: Collection[UUID], actor: str, now: datetime
+) -> None:
     overdue = StockReservation.objects.of(business_id).overdue(now).filter(product_id__in=product_ids)
-    holds = list(overdue.lock(skip_locked=True))
+    # SKIP LOCKED passes over what others have locked, but not over what this transaction has.
+    holds = list(overdue.exclude(order_id__in=spared).lock(skip_locked=True))
     _end(business_id, holds, Status.EXPIRED, actor=actor, now=now)
 
 
@@ -191,11 +204,11 @@ def expire(*, business_id: UUID, order_ids: Collection[UUID], actor: str, now: d
 def convert(*, business_id: UUID, sold_at: Mapping[UUID, datetime], actor: str) -> None:
     """Turn what these orders hold into sales, each at its time: the units leave the shelf."""
     holds = _active(business_id, sold_at)
-    by_time: defaultdict[datetime, list[StockReservation]] = defaultdict(list)
+    by_time: defaultdict[datetime, list[UUID]] = defaultdict(list)
     for hold in holds:
-        by_time[sold_at[hold.order_id]].append(hold)
-    for at, sold in by_time.items():
-        _close(sold, Status.CONVERTED, at)
+        by_time[sold_at[hold.order_id]].append(hold.order_id)
+    when = (When(order_id__in=order_ids, then=Value(at)) for at, order_ids in by_time.items())
+    _close(holds, Status.CONVERTED, Case(*when))
     stock.move(
         business_id=business_id,
         moves=[
@@ -229,17 +242,17 @@ def restock(*, business_id: UUID, order_id: UUID, actor: str, now: datetime, rea
     )
 
 
-def extend(*, business_id: UUID, order_id: UUID, until: datetime, now: datetime) -> None:
-    """Let an order's holds live until `until`; a hold whose time is up is not revived."""
+def extend(*, business_id: UUID, order_id: UUID, until: datetime, now: datetime) -> int:
+    """Let an order's holds live until `until`; a hold whose time is up is not revived. Returns how many live."""
     holds = StockReservation.objects.of(business_id).of_orders([order_id]).active().filter(expires_at__gt=now)
-    holds.update(expires_at=until)
+    return holds.update(expires_at=until)
 
 
 def _active(business_id: UUID, order_ids: Collection[UUID]) -> list[StockReservation]:
     return list(StockReservation.objects.of(business_id).of_orders(order_ids).active().lock())
 
 
-def _close(holds: Iterable[StockReservation], status: Status, at: datetime) -> None:
+def _close(holds: Iterable[StockReservation], status: Status, at: datetime | Case) -> None:
     """The caller holds the rows' locks, and saw them open."""
     if ids := [hold.id for hold in holds]:
         StockReservation.objects.filter(id__in=ids).update(status=status, closed_at=at)

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from catalog.authentication import access_of
-from orders_project.api.schema import refusals
+from catalog.schema import refusals
 from orders_project.clock import database_now
 from reservations.filters import ReservationFilter
 from reservations.models import StockReservation

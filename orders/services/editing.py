@@ -113,10 +113,13 @@ def _lock_for_edit(*, business_id: UUID, order_id: UUID, expected_version: int |
 
 def _refuse_overdue(order: Order, now: datetime) -> None:
     if order.payment_due_at is not None and order.payment_due_at <= now:
-        raise PaymentWindowOver(
-            "The time to pay this order is over; its goods may be someone else's.",
-            payment_due_at=order.payment_due_at.isoformat(),
-        )
+        raise _window_over(order.payment_due_at)
+
+
+def _window_over(due: datetime) -> PaymentWindowOver:
+    return PaymentWindowOver(
+        "The time to pay this order is over; its goods may be someone else's.", payment_due_at=due.isoformat()
+    )
 
 
 def _hold(order: Order, units: Mapping[UUID, int], *, actor: str, now: datetime) -> None:
@@ -129,6 +132,7 @@ def _hold(order: Order, units: Mapping[UUID, int], *, actor: str, now: datetime)
         actor=actor,
         now=now,
         locked=True,
+        for_orders=[order.id],
     )
     shelf.put_back(held)
     if short := shelf.admit(units):
@@ -165,6 +169,7 @@ def extend_hold(
     """
     if not now < until <= now + timedelta(minutes=LONGEST_PAYMENT_WINDOW):
         raise InvalidRequest.at("until", "out_of_range", "A hold can end at most 24 hours from now.")
+    due = find_order(business_id=business_id, order_id=order_id).payment_due_at
     extended = compare_and_set(
         business_id=business_id,
         order_id=order_id,
@@ -175,6 +180,9 @@ def extend_hold(
     if not extended:
         _refuse_overdue(order, now)
         raise refuse_move(order, "held for longer")
-    reservations.extend(business_id=business_id, order_id=order_id, until=until, now=now)
+    alive = reservations.extend(business_id=business_id, order_id=order_id, until=until, now=now)
+    if alive < len(units_of(order.items.all())):
+        # Who asked in time may be served too late: a buyer whose clock was ahead took the goods meanwhile.
+        raise _window_over(due or now)
     write_event(order, Kind.HOLD_EXTENDED, actor=actor, now=now, until=until.isoformat(), reason=reason)
     return order

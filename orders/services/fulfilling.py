@@ -58,7 +58,9 @@ def ship(
 def _correct_shipment(
     order: Order, details: dict[str, str], shipped_at: datetime | None, *, actor: str, now: datetime
 ) -> Order:
-    shipment = order.shipments.select_for_update().get()
+    # The order's row is locked first, as by every verb: else a delivery at the same moment is a deadlock.
+    list(Order.objects.of(order.business_id).filter(id=order.id).lock().values_list("pk"))
+    shipment = order.shipments.get()
     changes = details | ({"shipped_at": shipped_at} if shipped_at else {})
     if all(getattr(shipment, name) == value for name, value in changes.items()):
         return order

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import F, OuterRef, Subquery
 
 from customers import services as customers
 from customers.services import Sale
@@ -16,7 +17,7 @@ from orders.errors import AlreadyPaid, OrderNotFound, PaymentMismatch, PaymentRe
 from orders.lifecycle import REVIVED_BY_PAYMENT, CancelReason, PaymentStatus, Status
 from orders.models import Order, OrderEvent, OrderItem, Payment
 from orders.services.pricing import check_currency, units_of
-from orders.services.timeline import compare_and_set, event_of, find_order, refuse_move
+from orders.services.timeline import event_of, find_order, refuse_move
 from orders_project import money
 from orders_project.errors import Busy, DomainError
 from orders_project.transactions import one_transaction, violated_constraint
@@ -24,6 +25,11 @@ from reservations import services as reservations
 from reservations.services import Shelf, Wanted
 
 LOOKS = 3
+
+Values = frozenset[tuple[str, Any]]  # of columns
+
+# When an order was paid, read from its payment: so orders that were paid at different times change alike.
+PAID_AT = Subquery(Payment.objects.filter(order=OuterRef("pk"), kind=Payment.Kind.CAPTURE).values("at"))
 
 BY_HAND = "manual"  # the provider of a payment that a person tells of
 
@@ -125,6 +131,7 @@ class _Books:
         self.held = reservations.units_held(business_id=business_id, order_ids=self.orders)
         self.shelf: Shelf | None = None
         self.payments: list[Payment] = []
+        self.changed: defaultdict[tuple[Values, Values], list[UUID]] = defaultdict(list)
         self.events: list[OrderEvent] = []
         self.sold: list[Payment] = []
         self.taken_again: list[Wanted] = []
@@ -188,13 +195,16 @@ class _Books:
         if not units:
             return True
         if self.shelf is None:
-            # All shelves that this transaction may touch are locked now, in their one order.
+            # The buyers first, as in every verb; then all shelves that this transaction may touch are locked
+            # in their one order.
+            customers.hold(customer_ids={order.customer_id for order in self.orders.values()})
             self.shelf = reservations.look_at_shelf(
                 business_id=self.business_id,
                 product_ids={item.product_id for items in self.ordered.values() for item in items},
                 actor=self.actor,
                 now=self.now,
                 locked=True,
+                for_orders=self.orders,
             )
         return not self.shelf.admit(units)
 
@@ -206,11 +216,12 @@ class _Books:
             OrderEvent.Kind.PAID_LATE if late else OrderEvent.Kind.PAID,
             status=Status.PAID,
             payment_status=PaymentStatus.PAID,
-            paid_at=payment.at,
+            paid_at=PAID_AT,
             payment_due_at=None,
             cancel_reason="",
             cancelled_at=None,
         )
+        order.paid_at = payment.at
         self.sold.append(payment)
         self.taken_again += [
             Wanted(order.id, product_id, quantity, since=payment.at, expires_at=payment.at)
@@ -218,14 +229,14 @@ class _Books:
         ]
 
     def _owe_back(self, order: Order, payment: Payment) -> None:
-        """The order can't have its goods any more; its money is kept for it."""
+        """The order can't have its goods any more; its money is kept for it. A gift owes nothing back."""
         timed_out = order.status == Status.PENDING
         self._change(
             order,
             payment,
             OrderEvent.Kind.REFUND_DUE,
             status=Status.CANCELLED,
-            payment_status=PaymentStatus.REFUND_DUE,
+            payment_status=PaymentStatus.REFUND_DUE if payment.amount else PaymentStatus.REFUNDED,
             payment_due_at=None,
             cancel_reason=CancelReason.PAYMENT_TIMEOUT if timed_out else order.cancel_reason,
             cancelled_at=payment.at if timed_out else order.cancelled_at,
@@ -234,10 +245,9 @@ class _Books:
             self.given_up.append(order.id)
 
     def _change(self, order: Order, payment: Payment, kind: OrderEvent.Kind, **changes: Any) -> None:
-        """Change the order's row if it is still what we read; it is, for we hold it."""
+        """Change the order, and remember its row for `close`."""
         unchanged = {"status": order.status, "payment_status": order.payment_status, "version": order.version}
-        if not compare_and_set(business_id=self.business_id, order_id=order.id, where=unchanged, **changes):
-            raise RuntimeError(f"order {order.id} changed under its lock")
+        self.changed[frozenset(unchanged.items()), frozenset(changes.items())].append(order.id)
         for name, value in changes.items():
             setattr(order, name, value)
         order.version += 1
@@ -246,6 +256,7 @@ class _Books:
     def close(self) -> None:
         """Write what was entered; the counters come last."""
         Payment.objects.bulk_create(self.payments)
+        self._write_changes()
         OrderEvent.objects.bulk_create(self.events)
         customers.count_sales(
             sales=[Sale(payment.order.customer_id, payment.amount, payment.at) for payment in self.sold]
@@ -258,6 +269,14 @@ class _Books:
             actor=self.actor,
         )
 
+    def _write_changes(self) -> None:
+        """Change the orders' rows, those that change alike at once, if they are still what we read; they are,
+        for we hold them."""
+        for (unchanged, changes), order_ids in self.changed.items():
+            rows = Order.objects.of(self.business_id).filter(id__in=order_ids, **dict(unchanged))
+            if rows.update(version=F("version") + 1, **dict(changes)) < len(order_ids):
+                raise RuntimeError(f"one of the orders {order_ids} changed under its lock")
+
 
 def _mismatch(order: Order, amount: Decimal) -> PaymentMismatch:
     difference = amount - order.total
@@ -265,9 +284,9 @@ def _mismatch(order: Order, amount: Decimal) -> PaymentMismatch:
     return PaymentMismatch(
         f"The order costs {money.text(order.total, order.currency)} {order.currency}; "
         f"this is {money.text(abs(difference), order.currency)} {word}.",
-        amount=str(amount),
+        amount=money.text(amount, order.currency),
         expected=money.text(order.total, order.currency),
-        difference=str(difference),
+        difference=money.text(difference, order.currency),
         currency=order.currency,
     )
 

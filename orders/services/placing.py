@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -121,10 +121,12 @@ def place_many(
 def _place_batch(
     business: Business, placements: Sequence[Placement], *, actor: str, now: datetime, locked: bool
 ) -> list[Placed | DomainError]:
-    earlier = _Earlier(business, placements)
     products = find_products(business, (line.product for placement in placements for line in placement.lines))
-    buyers = customers.recognise(business=business, buyers=[p.buyer for p in placements], now=now)
-    recent = _Recent(business, buyers, now)
+    buyers = customers.recognise(
+        business=business, buyers=[p.buyer for p in placements], since=[p.at or now for p in placements]
+    )
+    may_click_twice = _known_buyers(business, placements, buyers)
+    customers.hold(customer_ids=may_click_twice)  # a double click waits here for its first half
     shelf = reservations.look_at_shelf(
         business_id=business.id,
         product_ids={product.id for product in products.values()},
@@ -132,6 +134,9 @@ def _place_batch(
         now=now,
         locked=locked,
     )
+    # Asked after the look at the shelf: who finds it emptied by their own first request finds that, too.
+    earlier = _Earlier(business, placements)
+    recent = _Recent(business, may_click_twice, now)
     outcomes: list[Placed | DomainError] = []
     new: list[tuple[Order, list[PricedLine]]] = []
     for placement, buyer in zip(placements, buyers, strict=True):
@@ -260,19 +265,32 @@ class _Earlier:
         return None
 
 
+def _known_buyers(
+    business: Business, placements: Sequence[Placement], buyers: Sequence[Customer | DomainError]
+) -> set[UUID]:
+    """The known customers of those placements that may be a double click."""
+    if not business.duplicate_window_seconds:
+        return set()
+    return {
+        buyer.id
+        for placement, buyer in zip(placements, buyers, strict=True)
+        if placement.external_id is None and isinstance(buyer, Customer) and not buyer._state.adding
+    }
+
+
 class _Recent:
     """What known customers ordered a moment ago: the same again is a double click, whatever key it carries.
 
     An `external_id` says that the order is one of its own, so it is not asked about.
     """
 
-    def __init__(self, business: Business, buyers: Sequence[Customer | DomainError], now: datetime) -> None:
+    def __init__(self, business: Business, customer_ids: Collection[UUID], now: datetime) -> None:
         self._window = timedelta(seconds=business.duplicate_window_seconds)
         self._now = now
         self._found: defaultdict[UUID, list[tuple[Order, dict[UUID, int]]]] = defaultdict(list)
-        known = [buyer.id for buyer in buyers if isinstance(buyer, Customer) and not buyer._state.adding]
-        if known and self._window:
-            orders = Order.objects.of(business.id).placed_since(now - self._window).filter(customer__in=known)
+        if customer_ids:
+            placed = Order.objects.of(business.id).placed_since(now - self._window)
+            orders = placed.filter(customer__in=customer_ids)
             for order in orders.prefetch_related("items"):
                 self._found[order.customer_id].append((order, units_of(order.items.all())))
 

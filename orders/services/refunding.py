@@ -4,6 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
+from django.db import IntegrityError, transaction
 from django.db.models import Sum
 
 from orders.errors import RefundTooLarge
@@ -14,7 +15,7 @@ from orders.services.paying import payment_event, told_before
 from orders.services.timeline import compare_and_set, find_order, refuse_move, write_event
 from orders.services.worth import restate_worth
 from orders_project import money
-from orders_project.transactions import one_transaction
+from orders_project.transactions import one_transaction, violated_constraint
 
 Kind = OrderEvent.Kind
 
@@ -74,7 +75,7 @@ def record_refund(
     if not 0 < amount <= refundable or not money.is_exact(amount, order.currency):
         raise RefundTooLarge(
             f"{money.text(refundable, order.currency)} {order.currency} can be refunded.",
-            amount=str(amount),
+            amount=money.text(amount, order.currency),
             refundable=money.text(refundable, order.currency),
             currency=order.currency,
         )
@@ -86,7 +87,7 @@ def record_refund(
         payment_status = PaymentStatus.PARTIALLY_REFUNDED
     compare_and_set(business_id=business_id, order_id=order_id, where={}, payment_status=payment_status)
     order.refresh_from_db()
-    refund = Payment.objects.create(
+    refund = Payment(
         business_id=business_id,
         order=order,
         kind=Payment.Kind.REFUND,
@@ -97,6 +98,15 @@ def record_refund(
         at=now,
         actor=actor,
     )
+    try:
+        with transaction.atomic():
+            refund.save(force_insert=True)
+    except IntegrityError as error:
+        if violated_constraint(error) != "payment_once":
+            raise
+        # Told of another order at the same moment; of this one it can't be, for we hold it.
+        told = Payment.objects.get(business_id=business_id, provider=provider, reference=reference)
+        return told_before(order, told, Payment.Kind.REFUND, amount)
     payment_event(order, refund, Kind.REFUNDED).save(force_insert=True)
     restate_worth(customer_ids=[order.customer_id], now=now)
     return order

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from orders_project import money
@@ -22,13 +23,21 @@ class WholeNumber(serializers.IntegerField):
         return data
 
 
+@extend_schema_field(
+    {
+        "type": "string",
+        "pattern": r"^\d{1,17}(\.\d{1,3})?$",
+        "example": "19.90",
+        "description": "An amount with the currency's own number of decimals.",
+    }
+)
 class Money(serializers.Field[Decimal, Any, str, Any]):
     """An amount in the currency of the object it belongs to: read and written as "19.90".
 
     In: a string of digits, or a plain JSON number. Not "1e5", "-0" or " 7".
     """
 
-    default_error_messages = {"not_money": 'An amount such as "19.90" is needed.'}
+    default_error_messages = {"not_money": 'An amount such as "19.90" is needed: digits, and a point if need be.'}
     PLAIN = re.compile(r"\d{1,15}(\.\d{1,3})?", re.ASCII)
 
     def get_attribute(self, instance: Any) -> Any:
@@ -58,7 +67,40 @@ class Choice(serializers.ChoiceField):
         return super().to_internal_value(data)
 
 
-class Phone(serializers.CharField):
+class Text(serializers.CharField):
+    """A JSON string. Not 5 or 1.50, which DRF's CharField takes and turns into text."""
+
+    default_error_messages = {"not_text": "Text is needed, in quotes."}
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("not_text")
+        return super().to_internal_value(data)
+
+
+class YesNo(serializers.BooleanField):
+    """true or false. Not "no", 1 or "off", all of which DRF's BooleanField takes."""
+
+    default_error_messages = {"not_true_or_false": "This is true or false."}
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("not_true_or_false")
+        return data
+
+
+class Email(serializers.EmailField):
+    """An email address, in small letters: two spellings of one address are one person's."""
+
+    default_error_messages = {"invalid": "This is not an email address. Write it like ada@example.com."}
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data).lower()
+
+
+class Phone(Text):
     """A telephone number. With a country code it is checked here and becomes E.164 ("+447700900123");
     without one it is left for the business's country to complete (`complete_phone`)."""
 

@@ -3,7 +3,7 @@
 import json
 import unicodedata
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import IO, Any, NoReturn
 
 from rest_framework.parsers import BaseParser
@@ -12,6 +12,7 @@ from orders_project.errors import BodyTooLarge, InvalidRequest, MalformedBody
 
 LARGEST_BODY = 256 * 1024  # bytes
 DEEPEST = 10  # levels of nesting
+LONGEST_PATH = 200  # characters of a field's path that an answer repeats
 
 # Line breaks and tabs belong in notes and addresses; other control characters nowhere.
 WELCOME_CONTROLS = "\n\r\t"
@@ -51,21 +52,21 @@ class StrictJSONParser(BaseParser):
             )
         except json.JSONDecodeError as error:
             raise MalformedBody(
-                "The body is not valid JSON.",
+                f"The body is not valid JSON: {error.msg}, at line {error.lineno}, column {error.colno}.",
                 reason=error.msg,
                 line=error.lineno,
                 column=error.colno,
             ) from error
         except RecursionError as error:
             raise MalformedBody("The body is nested too deeply.", reason="too_deep", deepest=DEEPEST) from error
-        except ValueError as error:  # not UTF-8, or a number of thousands of digits
+        except (ValueError, InvalidOperation) as error:  # not UTF-8, or a number beyond all bounds
             raise MalformedBody("The body is not valid JSON in UTF-8.", reason="unreadable") from error
         for path, text in _texts(value):
             if unreadable := unreadable_character(text):
                 raise InvalidRequest.at(
-                    path,
+                    path[:LONGEST_PATH],
                     "unreadable_text",
-                    f"The text contains the character {unreadable}, which can't be shown.",
+                    f"This contains the character {unreadable}, which nobody can see. Take it out.",
                     character=unreadable,
                 )
         return value
@@ -101,12 +102,13 @@ def _texts(value: Any) -> Iterator[tuple[str, str]]:
 def _object_of_unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        shown = twice[:60].encode("ascii", "replace").decode()
         raise MalformedBody(
-            "A name stands twice in one object.",
+            f"The name {shown} stands twice in one object; it is not clear which one counts.",
             reason="repeated_name",
-            name=twice.encode("ascii", "replace").decode(),
+            name=shown,
         )
     return found
 

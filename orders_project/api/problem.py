@@ -3,8 +3,12 @@
 import logging
 from typing import Any
 
+from django.core.exceptions import SuspiciousOperation
 from django.db import OperationalError
-from django.http import HttpRequest, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponseBase, JsonResponse
+from django.http.multipartparser import MultiPartParserError
+from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
@@ -36,7 +40,7 @@ class MethodNotAllowed(DomainError):
     code = "method_not_allowed"
     status = 405
     title = "This can't be done here"
-    example = {"method": "DELETE"}
+    example = {"method": "DELETE", "allowed": ["GET", "POST"]}
 
 
 class UnsupportedMediaType(DomainError):
@@ -44,6 +48,13 @@ class UnsupportedMediaType(DomainError):
     status = 415
     title = "The body must be JSON"
     example = {"needed": "application/json"}
+
+
+class LengthRequired(DomainError):
+    code = "length_required"
+    status = 411
+    title = "The body must come with its length"
+    example = {"header": "Content-Length"}
 
 
 class NotAcceptable(DomainError):
@@ -66,6 +77,12 @@ class NotFound(DomainError):
     title = "There is nothing here"
 
 
+class BadRequest(DomainError):
+    code = "bad_request"
+    status = 400
+    title = "The request can't be read"
+
+
 class CsrfFailed(DomainError):
     code = "csrf_failed"
     status = 403
@@ -80,7 +97,7 @@ class ServerError(DomainError):
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's hook: the answer to whatever a view raised; None leaves a defect to Django's own handling."""
-    error = _as_refusal(exc)
+    error = _as_refusal(exc, context)
     if error is None:
         return None
     set_rollback()
@@ -92,7 +109,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     return response
 
 
-def _as_refusal(exc: Exception) -> DomainError | None:
+def _as_refusal(exc: Exception, context: dict[str, Any]) -> DomainError | None:
     match exc:
         case DomainError():
             return exc
@@ -108,18 +125,36 @@ def _as_refusal(exc: Exception) -> DomainError | None:
             wait = int(getattr(exc, "wait", None) or 0) + 1
             return Throttled(f"Too many calls; wait {wait} s.", retry_after=wait)
         case exceptions.MethodNotAllowed():
-            return MethodNotAllowed(str(exc.detail))
+            method = context["request"].method
+            allowed = [name for name in context["view"].allowed_methods if name not in ("HEAD", "OPTIONS")]
+            return MethodNotAllowed(f"Use {' or '.join(allowed)} here.", method=method, allowed=allowed)
         case exceptions.UnsupportedMediaType():
-            return UnsupportedMediaType(str(exc.detail), needed="application/json")
+            return UnsupportedMediaType(
+                "Send the body as JSON, with “Content-Type: application/json”.", needed="application/json"
+            )
         case exceptions.NotAcceptable():
-            return NotAcceptable(str(exc.detail), available=["application/json"])
+            return NotAcceptable(
+                "The answer is JSON; send “Accept: application/json”, or none.", available=["application/json"]
+            )
         case exceptions.PermissionDenied():
             return CsrfFailed(str(exc.detail))
         case exceptions.ParseError():
             return InvalidParameter(str(exc.detail))
+        case Http404():  # DRF's, for ?format=
+            return NotFound("There is nothing at this address.")
+        case SuspiciousOperation() | MultiPartParserError():  # Django's: a thousand parameters, a broken form
+            return BadRequest("The request has far too many parameters, or its form is broken.")
     return None
 
 
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """The answer to a request that Django refuses to read, such as one for a host that isn't ours."""
+    if not request.path_info.startswith("/api/"):
+        return defaults.bad_request(request, exception)
+    return _plain(BadRequest("The request can't be read: its host or its form is not one that we answer to."))
+
+
+@csrf_exempt  # else a POST to a wrong address would be told of a cookie
 def not_found(request: HttpRequest, exception: Exception | None = None) -> JsonResponse:
     """The answer for an address under /api/ that names nothing."""
     return _plain(NotFound("There is nothing at this address."))

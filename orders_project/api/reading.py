@@ -6,7 +6,11 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.request import Request
 
+from orders_project.api.problem import LengthRequired
 from orders_project.errors import InvalidParameter, InvalidRequest
+
+LONGEST_NAME = 60  # characters of a field's name that an answer repeats
+MOST_ERRORS = 50  # named in one answer; the first few are what helps
 
 PRICE_NAMES = {"price", "unit_price", "line_total", "subtotal", "total", "amount_due"}
 
@@ -14,6 +18,8 @@ PRICE_NAMES = {"price", "unit_price", "line_total", "subtotal", "total", "amount
 def read_body(request: Request, serializer: type[serializers.Serializer[Any]]) -> dict[str, Any]:
     """The body as the serializer understands it. Raises InvalidRequest with every field that is wrong,
     fields that the serializer doesn't know included: what is sent is either used or refused."""
+    if "Transfer-Encoding" in request.headers:  # WSGI shows no body without a length; it would look empty
+        raise LengthRequired("Send the body with its Content-Length, not in chunks.", header="Content-Length")
     body = request.data
     if not isinstance(body, dict):
         raise InvalidRequest.at("", "not_an_object", "The body must be a JSON object.")
@@ -22,7 +28,7 @@ def read_body(request: Request, serializer: type[serializers.Serializer[Any]]) -
     if not bound.is_valid():
         errors += _flat(bound.errors, "")
     if errors:
-        raise InvalidRequest(_summary(errors), errors=errors)
+        raise InvalidRequest(_summary(errors), errors=errors[:MOST_ERRORS])
     return dict(bound.validated_data)
 
 
@@ -65,7 +71,8 @@ def _unknown_fields(serializer: serializers.Serializer[Any], body: Any, path: st
         return  # the serializer says what is wrong with it
     fields = serializer.fields
     for name, value in body.items():
-        at = f"{path}.{name}" if path else name
+        shown = name[:LONGEST_NAME]
+        at = f"{path}.{shown}" if path else shown
         field = fields.get(name)
         if field is None and name in PRICE_NAMES:
             yield _error(at, "price_not_accepted", "Prices come from the catalog; leave this field out.")

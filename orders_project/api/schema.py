@@ -5,9 +5,12 @@ from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
+from rest_framework import serializers
 
 from orders_project.api.problem import (
     MEDIA_TYPE,
+    BadRequest,
+    LengthRequired,
     NotAcceptable,
     Throttled,
     UnsupportedMediaType,
@@ -22,22 +25,18 @@ from orders_project.errors import (
     MalformedBody,
 )
 
-ANY: tuple[type[DomainError], ...] = (Throttled, Busy, NotAcceptable, InvalidParameter)
-WITH_BODY = (MalformedBody, BodyTooLarge, UnsupportedMediaType, InvalidRequest)
+ANY: tuple[type[DomainError], ...] = (Throttled, Busy, NotAcceptable, InvalidParameter, BadRequest)
+WITH_BODY = (MalformedBody, BodyTooLarge, UnsupportedMediaType, InvalidRequest, LengthRequired)
 
-PROBLEM = {
-    "type": "object",
-    "description": "RFC 9457 problem details, with the facts of the refusal beside the standard members.",
-    "required": ["type", "title", "status", "code", "detail"],
-    "properties": {
-        "type": {"type": "string", "format": "uri-reference"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "code": {"type": "string"},
-        "detail": {"type": "string"},
-    },
-    "additionalProperties": True,
-}
+
+class ProblemSerializer(serializers.Serializer[Any]):
+    """RFC 9457 problem details; the facts of the refusal stand beside these members."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    code = serializers.CharField(help_text="Stable: what a program may act on.")
+    detail = serializers.CharField(help_text="For a person.")
 
 
 def refusals(*errors: type[DomainError], body: bool = False) -> dict[tuple[int, str], OpenApiResponse]:
@@ -47,7 +46,7 @@ def refusals(*errors: type[DomainError], body: bool = False) -> dict[tuple[int, 
         by_status[error.status].append(error)
     return {
         (status, MEDIA_TYPE): OpenApiResponse(
-            response=PROBLEM,
+            response=ProblemSerializer,
             description="; ".join(f"`{error.code}`: {error.title}" for error in found),
             examples=[_example(error) for error in found],
         )
@@ -71,4 +70,21 @@ IF_MATCH = OpenApiParameter(
     OpenApiTypes.STR,
     OpenApiParameter.HEADER,
     description="The ETag that you read. If the version is another one by now, nothing is done (412).",
+)
+ETAG = OpenApiParameter(
+    "ETag",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    response=[200, 201],
+    description='The version of what is answered, such as "3".',
+)
+LOCATION = OpenApiParameter(
+    "Location", OpenApiTypes.STR, OpenApiParameter.HEADER, response=[201], description="Where it is from now on."
+)
+REPLAYED = OpenApiParameter(
+    "Idempotent-Replayed",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    response=[200],
+    description="`true`: an earlier request did this already; nothing was done again.",
 )
