@@ -59,7 +59,7 @@ class DuplicateOrder(DomainError):
     example = {
         "order": "01939f2e-6b7c-7cc3-98c4-dc0c0c07398f",
         "number": "261123-K7M2QX",
-        "retry_after": 7,
+        "possible_in": 7,
     }
 
 

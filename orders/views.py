@@ -88,7 +88,6 @@ def answer(
 
 
 class OrderList(ListAPIView[Order]):
-    metadata_class = None  # DRF's asks for the one serializer of both reading and writing; there isn't one
     filterset_class = OrderFilter
     orderings = ("-created_at", "total")
     queryset = Order.objects.none()
@@ -249,7 +248,7 @@ STEPS: dict[Status, tuple[Callable[..., Order], Callable[[dict[str, Any]], dict[
     Status.PROCESSING: (services.start_processing, lambda body: {}),
     Status.SHIPPED: (
         services.ship,
-        lambda body: {name: body.get(name, "") for name in ("carrier", "tracking_number", "tracking_url")},
+        lambda body: {name: body[name] for name in ("carrier", "tracking_number", "tracking_url") if name in body},
     ),
     Status.DELIVERED: (services.deliver, lambda body: {}),
     Status.CANCELLED: (services.cancel, lambda body: {"reason": body.get("reason", CANCELLED_BY_REQUEST)}),
@@ -321,8 +320,10 @@ class OrderPayment(APIView):
         key: dict[str, Any] = {"business_id": access.business.id, "actor": access.actor, "now": database_now()}
         match body.get("status", PaymentStatus.PAID):
             case PaymentStatus.FAILED:
-                release, reason = body.get("release", False), body.get("reason", "")
-                services.record_failed_payment(order_id=order_id, release=release, reason=reason, **key)
+                told = {name: body[name] for name in ("provider", "reference", "reason") if name in body}
+                services.record_failed_payment(
+                    order_id=order_id, release=body.get("release", False), **told, **key
+                )
             case PaymentStatus.REFUNDED:
                 _check_currency(services.find_order(business_id=access.business.id, order_id=order_id), body)
                 money = {name: body[name] for name in ("provider", "reference", "amount")}

@@ -225,6 +225,8 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "orders_project.api.problem.exception_handler",
     "COERCE_DECIMAL_TO_STRING": True,
+    "DEFAULT_METADATA_CLASS": None,  # OPTIONS tells nothing; the schema does
+    "URL_FORMAT_OVERRIDE": None,  # ?format= is a parameter like any other
 }
 
 
@@ -237,6 +239,8 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_PATCH": False,  # what a PATCH needs, it needs
+    "TAGS": [{"name": name} for name in ("Orders", "Products", "Availability", "Stock", "Reservations")],
     "AUTHENTICATION_WHITELIST": [],
     "APPEND_COMPONENTS": {
         "securitySchemes": {
@@ -279,5 +283,6 @@ LOGGING = {
         "django_celery_beat": {"level": "WARNING"},
         "django": {"handlers": [], "level": "INFO"},  # to root, not to Django's own handlers
         "django.request": {"level": "ERROR"},  # a 4xx is the client's business
+        "django.security.DisallowedHost": {"level": "CRITICAL"},  # so is a host that isn't ours
     },
 }

@@ -13,8 +13,6 @@ from orders_project.transactions import one_transaction
 
 Kind = OrderEvent.Kind
 
-NO_DETAILS: dict[str, Any] = {"carrier": "", "tracking_number": "", "tracking_url": ""}
-
 
 @one_transaction
 def start_processing(*, business_id: UUID, order_id: UUID, actor: str, now: datetime) -> Order:
@@ -30,22 +28,22 @@ def ship(
     *,
     business_id: UUID,
     order_id: UUID,
-    carrier: str,
-    tracking_number: str,
-    tracking_url: str = "",
+    carrier: str = "",
+    tracking_number: str = "",
+    tracking_url: str | None = None,
     shipped_at: datetime | None = None,
     actor: str,
     now: datetime,
 ) -> Order:
     """The parcel left, at `shipped_at` or now. For an order that is on its way already, its details are
-    set right. Raises ShippingDetailsRequired, IllegalTransition, InvalidRequest, OrderNotFound."""
-    missing = [
-        name for name, text in (("carrier", carrier), ("tracking_number", tracking_number)) if not text.strip()
-    ]
+    set right. Raises IllegalTransition, ShippingDetailsRequired, InvalidRequest, OrderNotFound."""
+    order, moved = move(business_id=business_id, order_id=order_id, to=Status.SHIPPED)
+    details = {"carrier": carrier, "tracking_number": tracking_number}
+    missing = [name for name, text in details.items() if not text.strip()]
     if missing:
         raise ShippingDetailsRequired("A parcel needs a carrier and a tracking number.", missing=missing)
-    details = {"carrier": carrier, "tracking_number": tracking_number, "tracking_url": tracking_url}
-    order, moved = move(business_id=business_id, order_id=order_id, to=Status.SHIPPED)
+    if tracking_url is not None:
+        details["tracking_url"] = tracking_url
     left_at = shipped_at or now
     _refuse_time("shipped_at", left_at, order.paid_at, now)
     if moved:
@@ -125,7 +123,7 @@ def record_shipping(
     if details or shipped_at or not delivered_at:
         if order.status == Status.PAID:
             start_processing(**key)
-        order = ship(**key, **{**NO_DETAILS, **details}, shipped_at=shipped_at)
+        order = ship(**key, **details, shipped_at=shipped_at)
     if delivered_at:
         order = deliver(**key, delivered_at=delivered_at)
     return order

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -303,14 +304,14 @@ class _Recent:
         if placement.external_id is not None:
             return
         for order, units in self._found[customer.id]:
-            if units == units_of(lines) and order.channel == placement.channel:
-                wait = order.created_at + self._window - self._now
+            wait = order.created_at + self._window - (placement.at or self._now)
+            if units == units_of(lines) and order.channel == placement.channel and wait > timedelta(0):
                 raise DuplicateOrder(
                     f"Order {order.number} has the same goods for the same customer and was placed a moment ago. "
                     "If another one is meant, place it again later or give it an external_id.",
                     order=str(order.id),
                     number=order.number,
-                    retry_after=max(int(wait.total_seconds()), 0) + 1,
+                    possible_in=math.ceil(wait.total_seconds()),
                 )
 
 

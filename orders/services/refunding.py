@@ -22,10 +22,12 @@ Kind = OrderEvent.Kind
 
 @one_transaction
 def record_failed_payment(
-    *, business_id: UUID, order_id: UUID, release: bool, reason: str, actor: str, now: datetime
+    *, business_id: UUID, order_id: UUID, release: bool, actor: str, now: datetime, **told: str
 ) -> Order:
-    """An attempt to pay failed. The order goes on waiting for another one until its time is over, unless
-    `release` says that none will come: then it is cancelled and its hold freed at once.
+    """An attempt to pay failed; what was `told` of it (provider, reference, reason) stays in the timeline.
+
+    The order goes on waiting for another one until its time is over, unless `release` says that none will
+    come: then it is cancelled and its hold freed at once.
 
     Raises IllegalTransition for an order that doesn't wait for a payment, OrderNotFound.
     """
@@ -40,7 +42,7 @@ def record_failed_payment(
         return order  # told twice
     if not noted:
         raise refuse_move(order, "failed")
-    write_event(order, Kind.PAYMENT_FAILED, actor=actor, now=now, reason=reason)
+    write_event(order, Kind.PAYMENT_FAILED, actor=actor, now=now, **told)
     if not release:
         return order
     return cancel(

@@ -143,7 +143,7 @@ def test_pay_in_another_currency_is_refused(shop, api, mug):
 @pytest.mark.parametrize(
     "told",
     [
-        pytest.param("paid", marks=pytest.mark.xfail(reason="paying.py asks for the shop's currency of today")),
+        "paid",
         "refunded",
     ],
 )
@@ -309,7 +309,6 @@ def test_ship_again_sets_the_details_right(shop, api, mug):
     assert api.get("/orders?search=rm999").json()["results"][0]["id"] == str(order.id)
 
 
-@pytest.mark.xfail(reason="record_shipping fills what was not told with nothing")
 def test_ship_told_again_without_the_url_keeps_it(shop, api, mug):
     order = order_in(shop, "processing")
     url = "https://example.com/RM123GB"

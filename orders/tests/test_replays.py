@@ -133,7 +133,7 @@ def test_place_same_cart_with_a_new_key_is_a_double_click(ask, shop):
     turned = replace(asked, lines=tuple(reversed(asked.lines)), idempotency_key="k-2")
     with pytest.raises(DuplicateOrder) as refused:
         ask(turned, seconds=7)
-    assert refused.value.facts == {"order": str(first.id), "number": first.number, "retry_after": 4}
+    assert refused.value.facts == {"order": str(first.id), "number": first.number, "possible_in": 3}
     assert on_shelf(shop) == (100, 2)
 
 
