@@ -15,10 +15,10 @@ run: $(READY) ## Run all of it on this machine (PORT=8000, HOST=127.0.0.1); Ctrl
 	@$(BIN)/python -m orders_project.local.run
 
 test: check ## Every check and every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2
 
 test-fast: $(READY) ## The tests but the slow ones
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -n 2 -m "not slow"
 
 check: $(READY) ## Format, lint, types, import arrows, missing migrations
 	@$(BIN)/ruff format --check --quiet .

@@ -36,7 +36,10 @@ from orders_project.local.processes import die_with_parent
 
 @pytest.fixture(scope="session")
 def django_db_setup(
-    django_test_environment: None, django_db_blocker: Any, django_db_keepdb: bool
+    django_test_environment: None,
+    django_db_blocker: Any,
+    django_db_keepdb: bool,
+    django_db_modify_db_settings: None,
 ) -> Iterator[None]:
     """The test database, for every test that asks for it (pytest-django's own makes it for its marker only)."""
     with django_db_blocker.unblock():

@@ -153,7 +153,7 @@ class OrderItem(models.Model):
         constraints = [
             SameBusiness(name="item_order_same_business", field="order", table="orders_order"),
             SameBusiness(name="item_product_same_business", field="product", table="catalog_product"),
-            models.UniqueConstraint(name="item_position_once", fields=["order", "position"]),
+            models.UniqueConstraint(name="item_position_once", fields=["order", "position", "business"]),
             models.CheckConstraint(name="item_quantity_positive", condition=Q(quantity__gt=0)),
             models.CheckConstraint(name="item_price_not_negative", condition=Q(unit_price__gte=0)),
             models.CheckConstraint(
@@ -203,7 +203,7 @@ class OrderEvent(models.Model):
     class Meta:
         constraints = [
             SameBusiness(name="event_order_same_business", field="order", table="orders_order"),
-            models.UniqueConstraint(name="event_once_per_version", fields=["order", "version"]),
+            models.UniqueConstraint(name="event_once_per_version", fields=["order", "version", "business"]),
             models.CheckConstraint(name="event_actor_named", condition=~Q(actor="")),
         ]
 
@@ -265,7 +265,7 @@ class Shipment(models.Model):
     class Meta:
         constraints = [
             SameBusiness(name="shipment_order_same_business", field="order", table="orders_order"),
-            models.UniqueConstraint(name="shipment_once_per_order", fields=["order"]),
+            models.UniqueConstraint(name="shipment_once_per_order", fields=["order", "business"]),
             models.CheckConstraint(
                 name="shipment_can_be_tracked", condition=~Q(carrier="") & ~Q(tracking_number="")
             ),

@@ -41,7 +41,7 @@ class StockReservation(models.Model):
     class Meta:
         constraints = [
             SameBusiness(name="hold_product_same_business", field="product", table="catalog_product"),
-            models.UniqueConstraint(name="hold_once_per_order", fields=["order_id", "product"]),
+            models.UniqueConstraint(name="hold_once_per_order", fields=["order_id", "product", "business"]),
             models.CheckConstraint(name="hold_quantity_positive", condition=Q(quantity__gt=0)),
             models.CheckConstraint(
                 name="hold_closed_when_ended",

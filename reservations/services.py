@@ -137,7 +137,7 @@ def _write_holds(business_id: UUID, wanted: Sequence[Wanted]) -> None:
         ),
         # A hold that ended, of an order that lives on (it was edited, or paid late), is made anew.
         update_conflicts=True,
-        unique_fields=["order_id", "product"],
+        unique_fields=["order_id", "product", "business"],
         update_fields=["quantity", "status", "expires_at", "created_at", "closed_at"],
     )
 

@@ -305,7 +305,8 @@ class _Recent:
             return
         for order, units in self._found[customer.id]:
             wait = order.created_at + self._window - (placement.at or self._now)
-            if units == units_of(lines) and order.channel == placement.channel and wait > timedelta(0):
+            alike = (units, order.channel, order.status == Status.DRAFT)
+            if alike == (units_of(lines), placement.channel, placement.draft) and wait > timedelta(0):
                 raise DuplicateOrder(
                     f"Order {order.number} has the same goods for the same customer and was placed a moment ago. "
                     "If another one is meant, place it again later or give it an external_id.",
