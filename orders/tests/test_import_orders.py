@@ -572,25 +572,25 @@ def story(shop):
 @pytest.mark.slow
 @pytest.mark.usefixtures("committed", "all_is_well")
 def test_import_killed_half_way_goes_on_where_it_stopped(shop, tmp_path):
-    file = write(tmp_path / "orders.csv", many(1000))
+    file = write(tmp_path / "orders.csv", many(1500))
     placed = Order.objects.filter(business=shop)
     killed = start(file, shop)
-    until(lambda: placed.count() >= 2 * loading.BATCH or killed.poll() is not None)
+    until(lambda: placed.count() > 0 or killed.poll() is not None)
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
     half = placed.count()
-    assert 0 < half < 1000
+    assert 0 < half < 1500
     assert half % loading.BATCH == 0
     assert set(placed.values_list("status", flat=True)) == {"paid"}
 
     second = start(file, shop)
     said, _ = second.communicate(timeout=120)
     assert second.returncode == 0, said
-    assert f"Imported {1000 - half:,} orders" in said
+    assert f"Imported {1500 - half:,} orders" in said
     untouched = BusinessFactory()
     call_command("import_orders", file, business=untouched.slug, stdout=StringIO())
     assert story(shop) == story(untouched)
-    assert placed.filter(status="cancelled", payment_status=PaymentStatus.REFUNDED).count() == 50
+    assert placed.filter(status="cancelled", payment_status=PaymentStatus.REFUNDED).count() == 75
 
 
 @pytest.mark.usefixtures("committed", "all_is_well")

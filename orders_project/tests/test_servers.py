@@ -15,6 +15,8 @@ from orders_project.local import servers
 from orders_project.local.servers import Postgres, ServerError, Valkey, attach
 from orders_project.tests.processes import running, wait_until
 
+pytestmark = pytest.mark.slow
+
 USER = """
 import sys
 from pathlib import Path
