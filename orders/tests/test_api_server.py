@@ -15,7 +15,7 @@ from orders.models import Order, Payment
 from orders.tasks import expire_due_orders
 from orders.tests.crowd import at_once
 
-pytestmark = pytest.mark.usefixtures("committed", "all_is_well")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("committed", "all_is_well")]
 
 
 @pytest.fixture
@@ -51,7 +51,6 @@ def available(client, mug):
     return shelf["stock_quantity"], shelf["reserved_stock"], shelf["available"]
 
 
-@pytest.mark.slow
 def test_place_hundred_buyers_for_one_unit(shop, server, key, client):
     mug = product(shop, stock=1)
     answers = at_once(server, key, buyers(100))
@@ -66,7 +65,6 @@ def test_place_hundred_buyers_for_one_unit(shop, server, key, client):
     assert Order.objects.filter(business=shop).count() == 1
 
 
-@pytest.mark.slow
 def test_place_thousand_buyers_for_fifty_units(shop, server, key, client):
     mug = product(shop, stock=50)
     answers = at_once(server, key, buyers(1000))

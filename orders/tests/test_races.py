@@ -28,7 +28,7 @@ from orders_project.clock import database_now
 from orders_project.errors import DomainError
 from reservations.models import StockReservation
 
-pytestmark = pytest.mark.usefixtures("committed", "all_is_well")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("committed", "all_is_well")]
 
 MINUTE = timedelta(minutes=1)
 ADA = Buyer(name="Ada", phone="+447700900123")
@@ -107,7 +107,6 @@ def test_place_ten_buyers_for_five_units_of_whom_three_pay(shop, at_once):
     assert available(shop) == 0
 
 
-@pytest.mark.slow
 def test_place_thousand_buyers_for_fifty_units(shop, at_once):
     """Twenty one after the other in each of fifty threads.
 
@@ -797,7 +796,6 @@ def test_expire_due_while_somebody_keeps_a_shelf(shop, another_session, now):
 # --- everything at once ----------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_every_verb_at_once(shop, at_once, now, seed):
     """Twelve people do what comes into their heads to the same few orders of a few scarce goods, late and
