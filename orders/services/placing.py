@@ -191,12 +191,7 @@ def _order(
     )
 
 
-def _write(
-    business: Business,
-    new: Sequence[tuple[Order, Sequence[PricedLine]]],
-    *,
-    actor: str,
-) -> None:
+def _write(business: Business, new: Sequence[tuple[Order, Sequence[PricedLine]]], *, actor: str) -> None:
     """Write the admitted orders, a table at a time; the holds and with them the counters come last."""
     customers.add_new(order.customer for order, _ in new)
     Order.objects.bulk_create(order for order, _ in new)

@@ -21,7 +21,7 @@ from orders.invariants import findings
 from orders.models import Order, Payment
 from orders.services import expire_due
 from orders.stats import shop_stats
-from orders.views import time_zones
+from orders.views.statistics import time_zones
 
 LONDON, NEW_YORK = "Europe/London", "America/New_York"
 

@@ -3,12 +3,9 @@
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from datetime import date, timedelta
 from decimal import Decimal
-from functools import cache
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo, available_timezones
 
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
@@ -34,13 +31,10 @@ from orders.serializers import (
     PaymentChangeSerializer,
     PlacementSerializer,
     ShippingSerializer,
-    StatsSerializer,
     StatusSerializer,
 )
 from orders.services import Edit, Line, Placed, Placement, Receipt
-from orders.stats import LONGEST_RANGE, shop_stats
 from orders_project.api.filters import check_parameters
-from orders_project.api.problem import NotFound
 from orders_project.api.reading import etag, read_body, read_idempotency_key, read_if_match
 from orders_project.api.schema import ETAG, IDEMPOTENCY_KEY, IF_MATCH, LOCATION, REPLAYED
 from orders_project.clock import database_now
@@ -384,62 +378,3 @@ class OrderEventList(ListAPIView[OrderEvent]):
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Everything that happened to the order, in its order: what, who, when."""
         return super().get(request, *args, **kwargs)
-
-
-class OrderStats(APIView):
-    @extend_schema(
-        tags=["Statistics"],
-        summary="What the shop earned",
-        parameters=[
-            OpenApiParameter("from", OpenApiTypes.DATE, description="The first day; 30 days ago by default."),
-            OpenApiParameter("to", OpenApiTypes.DATE, description="The last day, counted; today by default."),
-            OpenApiParameter("tz", OpenApiTypes.STR, description="Where days begin; the business's by default."),
-            OpenApiParameter("interval", OpenApiTypes.STR, enum=["day", "week", "month"], default="day"),
-        ],
-        responses={200: StatsSerializer, **refusals(NotFound)},
-    )
-    def get(self, request: Request, business_id: UUID) -> Response:
-        """Revenue gross, refunded and net, orders, average order value, conversion and expiry rate: in all,
-        by channel, status and interval, for each currency."""
-        business = access_of(request).business
-        if business.id != business_id:
-            raise NotFound("There is no such business.")
-        check_parameters(request, {"from", "to", "tz", "interval"})
-        query = request.query_params
-        tz = query.get("tz", business.time_zone)
-        if tz not in time_zones():
-            raise InvalidParameter("There is no such time zone. One is named like Europe/London.", parameter="tz")
-        today = database_now().astimezone(ZoneInfo(tz)).date()
-        last = _day(query.get("to"), "to", today)
-        first = _day(query.get("from"), "from", last - timedelta(days=30))
-        interval = query.get("interval", "day")
-        if interval not in ("day", "week", "month"):
-            raise InvalidParameter(
-                "An interval is a day, a week or a month.", parameter="interval", allowed=["day", "week", "month"]
-            )
-        if first > last or last - first > LONGEST_RANGE:
-            raise InvalidParameter(
-                f"from is the first day and to the last, {LONGEST_RANGE.days} days later at most.",
-                parameter="from",
-                most_days=LONGEST_RANGE.days,
-            )
-        stats = shop_stats(business=business, first=first, last=last, tz=tz, interval=interval)  # type: ignore[arg-type]
-        return Response(stats)
-
-
-@cache  # for it reads a folder of hundreds of files
-def time_zones() -> frozenset[str]:
-    """The zones that both Python and PostgreSQL know by name; `localtime` is Python's alone."""
-    return frozenset(available_timezones() - {"localtime"})
-
-
-def _day(text: str | None, parameter: str, default: date) -> date:
-    if text is None:
-        return default
-    try:
-        day = date.fromisoformat(text)
-    except ValueError as error:
-        raise InvalidParameter("A day looks like 2026-11-23.", parameter=parameter) from error
-    if not 1970 <= day.year <= 2200:
-        raise InvalidParameter("This day is out of range.", parameter=parameter)
-    return day

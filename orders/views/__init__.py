@@ -1,0 +1,14 @@
+"""Orders over the API."""
+
+from orders.views.orders import OrderDetail, OrderEventList, OrderList, OrderPayment, OrderShipping, OrderStatus
+from orders.views.statistics import OrderStats
+
+__all__ = [
+    "OrderDetail",
+    "OrderEventList",
+    "OrderList",
+    "OrderPayment",
+    "OrderShipping",
+    "OrderStats",
+    "OrderStatus",
+]
