@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.db import models
@@ -47,9 +47,3 @@ class StockQuerySet(models.QuerySet["Stock"]):
 class StockMovementQuerySet(models.QuerySet["StockMovement"]):
     def of(self, business_id: UUID) -> StockMovementQuerySet:
         return self.filter(business_id=business_id)
-
-    def sums(self) -> Any:
-        """What the ledger says the counters of each product are."""
-        return self.values("product_id").annotate(
-            stock_quantity=models.Sum("stock_delta"), reserved_stock=models.Sum("reserved_delta")
-        )

@@ -189,18 +189,18 @@ SCORE = """
 RESCORE = f"""
     UPDATE customers_customer AS customer SET engagement_score = {SCORE}
     FROM catalog_business AS business
-    WHERE business.id = business_id AND (%(everyone)s OR customer.id = ANY(%(ids)s))
+    WHERE business.id = business_id AND customer.id = ANY(%(ids)s)
         AND engagement_score <> {SCORE}
 """
 
 
-def rescore(*, customer_ids: Collection[UUID] | None = None, now: datetime) -> int:
-    """Bring the engagement scores up to `now`, of these customers or of all. Returns how many changed.
+def rescore(*, customer_ids: Collection[UUID], now: datetime) -> int:
+    """Bring these customers' engagement scores up to `now`. Returns how many changed.
 
     The formula is written above, once: the verbs, the hourly job and the rebuild all come through here.
     """
     with connection.cursor() as cursor:
-        cursor.execute(RESCORE, {"now": now, "everyone": customer_ids is None, "ids": list(customer_ids or ())})
+        cursor.execute(RESCORE, {"now": now, "ids": list(customer_ids)})
         return cursor.rowcount
 
 

@@ -124,7 +124,7 @@ class _Trade:
         self.send(orders)
         self.refund(orders)
         self.count_shelves(products)
-        customers.rescore(now=self.now)
+        customers.rescore_everyone(now=self.now)
 
     def ago(self, days: float) -> datetime:
         return self.now - timedelta(days=days)

@@ -12,7 +12,7 @@ from django.db import models
 from django.db.models import Exists, OuterRef, Q
 
 from customers.models import Customer
-from orders.lifecycle import PaymentStatus, Status
+from orders.lifecycle import SOLD, PaymentStatus, Status
 
 if TYPE_CHECKING:
     from orders.models import Order  # noqa: F401  (a type argument)
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 class OrderQuerySet(models.QuerySet["Order"]):
     def of(self, business_id: UUID) -> OrderQuerySet:
         return self.filter(business_id=business_id)
-
-    def in_status(self, *statuses: Status) -> OrderQuerySet:
-        return self.filter(status__in=statuses)
 
     def due(self, now: datetime) -> OrderQuerySet:
         """Pending orders whose time to be paid is over."""
@@ -40,7 +37,7 @@ class OrderQuerySet(models.QuerySet["Order"]):
     def counted(self) -> OrderQuerySet:
         """Orders that count for a customer's worth: paid, and neither cancelled nor wholly refunded."""
         return self.filter(
-            status__in=[Status.PAID, Status.PROCESSING, Status.SHIPPED, Status.DELIVERED],
+            status__in=SOLD,
             payment_status__in=[PaymentStatus.PAID, PaymentStatus.PARTIALLY_REFUNDED],
         )
 

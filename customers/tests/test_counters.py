@@ -197,10 +197,10 @@ def test_engagement_score_fades_in_silence(order, now):
     paid = pay(order(20), now=now)  # 40 + 6.19 + 15
     seen = [score(paid.customer)]
     for days in (90, 180, 36500):
-        rescore(now=now + days * DAY)
+        rescore_everyone(now=now + days * DAY)
         seen.append(score(paid.customer))
     assert seen == [61, 41, 31, 21]
-    rescore(now=now)
+    rescore_everyone(now=now)
 
 
 def test_engagement_score_of_everyone_batch_by_batch(shop, goods, now, monkeypatch):

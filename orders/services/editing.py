@@ -77,7 +77,7 @@ def edit(
     amounts = add_up(order.business, lines, shipping_fee=change.shipping_fee, discount=change.discount)
     Order.objects.filter(id=order_id).update(shipping_address=change.shipping_address, note=change.note, **amounts)
     order.items.all().delete()
-    OrderItem.objects.bulk_create(items_of(order, lines))
+    items = OrderItem.objects.bulk_create(items_of(order, lines))
     order.refresh_from_db()
     if order.status == Status.PENDING:
         _hold(order, units_of(lines), actor=actor, now=now)
@@ -87,7 +87,7 @@ def edit(
         actor=actor,
         now=now,
         total=money.text(order.total, order.currency),
-        items=_difference(before, items_of(order, lines)),
+        items=_difference(before, items),
     )
     return order
 

@@ -11,7 +11,7 @@ from django.db.models import Case, F, Q, Value, When
 
 from orders.lifecycle import CancelReason, PaymentStatus, Status
 from orders.models import Order, OrderEvent
-from orders.services.timeline import compare_and_set, find_order, refuse_move, write_event
+from orders.services.timeline import compare_and_set, event_of, find_order, refuse_move, write_event
 from orders.services.worth import restate_worth
 from orders_project.errors import Busy
 from orders_project.transactions import one_transaction
@@ -132,17 +132,12 @@ def _expire(*, business_id: UUID, order_ids: Collection[UUID], now: datetime) ->
         payment_due_at=None,
         version=F("version") + 1,
     )
-    OrderEvent.objects.bulk_create(
-        OrderEvent(
-            business_id=business_id,
-            order=order,
-            version=order.version + 1,
-            kind=Kind.EXPIRED,
-            actor=SWEEP_ACTOR,
-            at=now,
-            facts={"payment_due_at": order.payment_due_at.isoformat()},  # type: ignore[union-attr]  # due ones have it
-        )
-        for order in orders
-    )
+    events = []
+    for order in orders:
+        assert order.payment_due_at is not None  # or it wouldn't be due
+        order.version += 1
+        due_at = order.payment_due_at.isoformat()
+        events.append(event_of(order, Kind.EXPIRED, actor=SWEEP_ACTOR, now=now, payment_due_at=due_at))
+    OrderEvent.objects.bulk_create(events)
     reservations.expire(business_id=business_id, order_ids=ids, actor=SWEEP_ACTOR, now=now)
     return len(ids)

@@ -57,13 +57,13 @@ def _correct_shipment(
     order: Order, details: dict[str, str], shipped_at: datetime | None, *, actor: str, now: datetime
 ) -> Order:
     # The order's row is locked first, as by every verb: else a delivery at the same moment is a deadlock.
-    list(Order.objects.of(order.business_id).filter(id=order.id).lock().values_list("pk"))
+    order = find_order(business_id=order.business_id, order_id=order.id, locked=True)
     shipment = order.shipments.get()
     changes = details | ({"shipped_at": shipped_at} if shipped_at else {})
     if all(getattr(shipment, name) == value for name, value in changes.items()):
         return order
     if not compare_and_set(business_id=order.business_id, order_id=order.id, where={"status": Status.SHIPPED}):
-        raise refuse_move(find_order(business_id=order.business_id, order_id=order.id), Status.SHIPPED)
+        raise refuse_move(order, Status.SHIPPED)
     order.refresh_from_db()
     order.shipments.update(**changes)
     write_event(order, Kind.SHIPMENT_CHANGED, actor=actor, now=now, **details)

@@ -13,10 +13,10 @@ from django.db.models import F, OuterRef, Subquery
 
 from customers import services as customers
 from customers.services import Sale
-from orders.errors import AlreadyPaid, CurrencyMismatch, OrderNotFound, PaymentMismatch, PaymentReferenceTaken
+from orders.errors import AlreadyPaid, OrderNotFound, PaymentMismatch, PaymentReferenceTaken
 from orders.lifecycle import REVIVED_BY_PAYMENT, CancelReason, PaymentStatus, Status
 from orders.models import Order, OrderEvent, OrderItem, Payment
-from orders.services.pricing import units_of
+from orders.services.pricing import check_currency, units_of
 from orders.services.timeline import event_of, find_order, refuse_move
 from orders_project import money
 from orders_project.errors import Busy, DomainError
@@ -145,10 +145,7 @@ class _Books:
         told = self.told.get((receipt.provider, receipt.reference))
         if told is not None:
             return told_before(order, told, Payment.Kind.CAPTURE, receipt.amount)
-        if receipt.currency not in (None, order.currency):
-            raise CurrencyMismatch(
-                f"The order is in {order.currency}.", currency=receipt.currency, expected=order.currency
-            )
+        check_currency(receipt.currency, expected=order.currency)
         self._refuse_unless_payable(order, receipt.amount)
         payment = Payment(
             business_id=self.business_id,

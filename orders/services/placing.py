@@ -32,6 +32,7 @@ from orders.services.pricing import (
     price,
     units_of,
 )
+from orders.services.timeline import event_of
 from orders_project import money
 from orders_project.errors import Busy, DomainError
 from orders_project.transactions import one_transaction, violated_constraint
@@ -145,7 +146,7 @@ def _place_batch(
             if order := earlier.repeated_by(placement):
                 outcomes.append(Placed(order, replayed=True))
                 continue
-            check_currency(business, placement.currency)
+            check_currency(placement.currency, expected=business.currency)
             lines = price(placement.lines, products)
             amounts = add_up(business, lines, shipping_fee=placement.shipping_fee, discount=placement.discount)
             if isinstance(buyer, DomainError):
@@ -197,14 +198,13 @@ def _write(business: Business, new: Sequence[tuple[Order, Sequence[PricedLine]]]
     Order.objects.bulk_create(order for order, _ in new)
     OrderItem.objects.bulk_create(item for order, lines in new for item in items_of(order, lines))
     OrderEvent.objects.bulk_create(
-        OrderEvent(
-            business=business,
-            order=order,
-            version=order.version,
-            kind=OrderEvent.Kind.CREATED if order.status == Status.DRAFT else OrderEvent.Kind.PLACED,
+        event_of(
+            order,
+            OrderEvent.Kind.CREATED if order.status == Status.DRAFT else OrderEvent.Kind.PLACED,
             actor=actor,
-            at=order.created_at,
-            facts={"channel": order.channel, "total": money.text(order.total, order.currency)},
+            now=order.created_at,
+            channel=order.channel,
+            total=money.text(order.total, order.currency),
         )
         for order, _ in new
     )

@@ -103,14 +103,10 @@ def add_up(
     }
 
 
-def check_currency(business: Business, currency: str | None) -> None:
-    """Raises CurrencyMismatch if the client names a currency that isn't the business's."""
-    if currency not in (None, business.currency):
-        raise CurrencyMismatch(
-            f"{business.name} sells in {business.currency}.",
-            currency=currency,
-            expected=business.currency,
-        )
+def check_currency(currency: str | None, *, expected: str) -> None:
+    """Raises CurrencyMismatch if a currency is named, and is another one than expected."""
+    if currency not in (None, expected):
+        raise CurrencyMismatch(f"This is in {expected}, not in {currency}.", currency=currency, expected=expected)
 
 
 def units_of(lines: Iterable[PricedLine | OrderItem]) -> dict[UUID, int]:

@@ -12,6 +12,7 @@ from orders.lifecycle import CancelReason, PaymentStatus, Status
 from orders.models import Order, OrderEvent, Payment
 from orders.services.ending import cancel
 from orders.services.paying import payment_event, told_before
+from orders.services.pricing import check_currency
 from orders.services.timeline import compare_and_set, find_order, refuse_move, write_event
 from orders.services.worth import restate_worth
 from orders_project import money
@@ -58,17 +59,18 @@ def record_refund(
     provider: str,
     reference: str,
     amount: Decimal,
+    currency: str | None = None,
     actor: str,
     now: datetime,
 ) -> Order:
     """Money went back to the buyer: a part or all of what came in. The same refund told twice is a success.
 
     Goods are not touched: they come back by cancelling, or as an adjustment of the stock.
-    Raises RefundTooLarge, PaymentReferenceTaken, OrderNotFound.
+    Raises CurrencyMismatch, RefundTooLarge, PaymentReferenceTaken, OrderNotFound.
     """
     # Locked, for what may go back is a sum over rows that another refund may be adding to.
-    list(Order.objects.of(business_id).filter(id=order_id).lock().values_list("pk"))
-    order = find_order(business_id=business_id, order_id=order_id)
+    order = find_order(business_id=business_id, order_id=order_id, locked=True)
+    check_currency(currency, expected=order.currency)
     told = Payment.objects.filter(business_id=business_id, provider=provider, reference=reference).first()
     if told is not None:
         return told_before(order, told, Payment.Kind.REFUND, amount)

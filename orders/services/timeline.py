@@ -14,9 +14,13 @@ from orders.models import Order, OrderEvent
 Kind = OrderEvent.Kind
 
 
-def find_order(*, business_id: UUID, order_id: UUID) -> Order:
-    """One order with its customer. Raises OrderNotFound, for another business's order too."""
-    order = Order.objects.of(business_id).filter(id=order_id).select_related("customer", "business").first()
+def find_order(*, business_id: UUID, order_id: UUID, locked: bool = False) -> Order:
+    """One order with its customer; `locked`, nobody else can change it until the transaction ends.
+
+    Raises OrderNotFound, for another business's order too.
+    """
+    orders = Order.objects.of(business_id).filter(id=order_id).select_related("customer", "business")
+    order = (orders.lock() if locked else orders).first()
     if order is None:
         raise OrderNotFound("There is no such order.", order=str(order_id))
     return order

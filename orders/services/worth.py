@@ -4,13 +4,12 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import DecimalField, F, Max, OuterRef, Subquery, Sum, Value
+from django.db.models import Count, F, Max, OuterRef, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 
 from customers import services as customers
 from customers.services import Worth
-from orders.models import Order, Payment
-from orders_project import money
+from orders.models import Order, Payment, amount_field
 
 
 def restate_worth(*, customer_ids: Collection[UUID], now: datetime) -> None:
@@ -27,13 +26,12 @@ def restate_worth(*, customer_ids: Collection[UUID], now: datetime) -> None:
         .annotate(sum=Sum("amount"))
         .values("sum")
     )
-    amount = DecimalField(max_digits=money.MAX_DIGITS, decimal_places=money.DECIMAL_PLACES)
     counted = (
         Order.objects.counted()
         .filter(customer__in=customer_ids)
-        .annotate(kept=F("total") - Coalesce(Subquery(refunded), Value(0), output_field=amount))
+        .annotate(kept=F("total") - Coalesce(Subquery(refunded), Value(0), output_field=amount_field()))
         .values_list("customer_id")
-        .annotate(orders=Sum(Value(1)), spent=Sum("kept"), last=Max("paid_at"))
+        .annotate(orders=Count("pk"), spent=Sum("kept"), last=Max("paid_at"))
     )
     worth = {customer_id: Worth(orders, spent, last) for customer_id, orders, spent, last in counted}
     customers.restate(worth={key: worth.get(key, Worth()) for key in customer_ids}, now=now)

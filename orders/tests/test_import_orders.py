@@ -19,7 +19,7 @@ from django.db import connection
 from catalog.models import Product, Stock, StockMovement
 from conftest import database_url, until
 from customers.models import Customer
-from customers.services import rescore
+from customers.services import rescore_everyone
 from factories import BusinessFactory, on_shelf, product, verb
 from orders.importing import Reason, loading
 from orders.lifecycle import PaymentStatus
@@ -167,7 +167,7 @@ def test_import_a_customer_of_two_invoices_is_one_and_each_walk_in_another(shop,
 @in_one_transaction
 def test_import_brings_the_scores_up_to_today(shop, bring_in):
     bring_in(row("1"), row("2", at="2011-01-01T10:00:00"), row("3", buyer=""), row("C4", units=-1, at=LATER))
-    assert rescore(now=database_now()) == 0
+    assert rescore_everyone(now=database_now()) == 0
 
 
 @in_one_transaction
