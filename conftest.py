@@ -87,15 +87,15 @@ def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> I
     with log.open("wb") as lines:
         web = subprocess.Popen(
             [
-                *(sys.executable, "-m", "granian", "orders_project.wsgi:application", "--interface", "wsgi"),
+                *(sys.executable, "-m", "granian", "orders_project.asgi:application", "--interface", "asgi"),
                 *("--host", "127.0.0.1", "--port", port, "--no-ws", "--log-level", "warning"),
-                *("--workers", "2", "--blocking-threads", "4"),
+                *("--workers", "2"),
             ],
             env={
                 **os.environ,
                 "DJANGO_SETTINGS_MODULE": "orders_project.settings",
                 "DATABASE_URL": database_url(connection.settings_dict),
-                "DATABASE_POOL_SIZE": "5",
+                "DATABASE_POOL_SIZE": "8",
                 "REDIS_URL": settings.REDIS_URL,
                 "CACHE_URL": settings.CACHE_URL,
             },
@@ -137,6 +137,7 @@ def redis_away(settings: Any) -> Iterator[None]:
     locks._client.cache_clear()
     yield
     locks._client.cache_clear()
+    locks._back_at = 0
 
 
 @pytest.fixture

@@ -2,11 +2,9 @@
 
 import secrets
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import Q
 from rest_framework.authentication import (
     BaseAuthentication,
     SessionAuthentication,
@@ -18,9 +16,7 @@ from rest_framework.request import Request
 from catalog.errors import BusinessNeeded, NotAllowed, NotAuthenticated
 from catalog.models import ApiKey, Business
 from catalog.services import hash_secret
-from orders_project.clock import database_now
-
-USE_IS_NOTED_EVERY = timedelta(minutes=1)
+from orders_project.rows import select
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,38 +36,62 @@ def access_of(request: Request) -> Access:
     return request.auth
 
 
+# Asked of each call or batch of calls: so it is not for Django to write it anew each time.
+BUSINESS = [str(field.column) for field in Business._meta.concrete_fields]
+FIND_KEY = f"""
+    SELECT key.id, key.name, secret_hash, scope, throttled,
+        coalesce(last_used_at > clock_timestamp() - interval '1 minute', false),
+        business.{", business.".join(BUSINESS)}
+    FROM catalog_apikey AS key JOIN catalog_business AS business ON business.id = business_id
+    WHERE prefix = %s AND revoked_at IS NULL
+"""  # noqa: S608  # our own columns
+NOTE_USE = "UPDATE catalog_apikey SET last_used_at = clock_timestamp() WHERE id = %s RETURNING id"
+
+
+def access_of_key(key: str) -> Access:
+    """The access that a key gives, as long as it is not revoked. Raises NotAuthenticated."""
+    found = select(FIND_KEY, key[:9]) if key.isascii() and key.isprintable() else []
+    if not found or not secrets.compare_digest(found[0][2], hash_secret(key)):
+        raise NotAuthenticated(
+            "This API key is unknown or was revoked. Keys are made in the admin.", scheme="Api-Key"
+        )
+    key_id, name, _, scope, throttled, use_is_noted, *business = found[0]
+    if not use_is_noted:
+        # Now and then only: a write on each request would make every caller of a key wait for the others.
+        select(NOTE_USE, key_id)
+    return Access(
+        business=Business.from_db(None, BUSINESS, business),
+        actor=f"key:{name}",
+        may_write=scope == ApiKey.Scope.WRITE,
+        throttle_as=str(key_id) if throttled else None,
+    )
+
+
+def check_may_write(access: Access) -> None:
+    """Raises NotAllowed for an access that can only read."""
+    if not access.may_write:
+        raise NotAllowed(
+            "You can only read here. Use a key that may write, or ask an owner for another role.",
+            scope="read",
+            needed="write",
+        )
+
+
+def key_in(authorization: str) -> str | None:
+    """The key in an Authorization header, or None if the header is of another scheme."""
+    scheme, _, key = authorization.partition(" ")
+    return key.strip() if scheme.lower() == "api-key" else None
+
+
 class ApiKeyAuthentication(BaseAuthentication):
     """`Authorization: Api-Key hf_…`"""
 
     def authenticate(self, request: Request) -> tuple[AnonymousUser, Access] | None:
-        scheme, _, key = get_authorization_header(request).decode("latin-1").partition(" ")
-        if scheme.lower() != "api-key":
-            return None
-        key = key.strip()
-        known = ApiKey.objects.live().select_related("business").filter(prefix=key[:9])
-        api_key = known.first() if key.isascii() and key.isprintable() else None
-        if api_key is None or not secrets.compare_digest(api_key.secret_hash, hash_secret(key)):
-            raise NotAuthenticated(
-                "This API key is unknown or was revoked. Keys are made in the admin.", scheme="Api-Key"
-            )
-        self._note_use(api_key)
-        return AnonymousUser(), Access(
-            business=api_key.business,
-            actor=f"key:{api_key.name}",
-            may_write=api_key.scope == ApiKey.Scope.WRITE,
-            throttle_as=str(api_key.id) if api_key.throttled else None,
-        )
+        key = key_in(get_authorization_header(request).decode("latin-1"))
+        return None if key is None else (AnonymousUser(), access_of_key(key))
 
     def authenticate_header(self, request: Request) -> str:
         return "Api-Key"
-
-    @staticmethod
-    def _note_use(api_key: ApiKey) -> None:
-        """Now and then only: a write on each request would make every caller of a key wait for the others."""
-        now = database_now()
-        if api_key.last_used_at is None or now - api_key.last_used_at > USE_IS_NOTED_EVERY:
-            stale = Q(last_used_at__isnull=True) | Q(last_used_at__lt=now - USE_IS_NOTED_EVERY)
-            ApiKey.objects.filter(stale, id=api_key.id).update(last_used_at=now)
 
 
 class StaffSessionAuthentication(SessionAuthentication):
@@ -109,10 +129,6 @@ class BusinessAccess(BasePermission):
 
     def has_permission(self, request: Request, view: Any) -> bool:
         access = access_of(request)
-        if request.method not in SAFE_METHODS and not access.may_write:
-            raise NotAllowed(
-                "You can only read here. Use a key that may write, or ask an owner for another role.",
-                scope="read",
-                needed="write",
-            )
+        if request.method not in SAFE_METHODS:
+            check_may_write(access)
         return True

@@ -3,8 +3,9 @@
 from typing import Any
 
 import django_filters
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
+from catalog.authentication import access_of
 from catalog.models import Product, StockMovement
 from orders_project.api.filters import InstantFilter, YesNoFilter
 
@@ -21,12 +22,12 @@ class ProductFilter(django_filters.FilterSet):
         fields: list[str] = []
 
     def with_words(self, products: QuerySet[Product], name: str, words: str) -> QuerySet[Product]:
-        return products.filter(Q(name__icontains=words) | Q(sku__icontains=words))
+        return products & Product.objects.matching(words)
 
 
 class StockMovementFilter(django_filters.FilterSet):
     product = django_filters.UUIDFilter(field_name="product_id")
-    sku = django_filters.CharFilter(field_name="product__sku", max_length=64)
+    sku = django_filters.CharFilter(method="of_sku", max_length=64)
     order = django_filters.UUIDFilter(field_name="order_id")
     kind = django_filters.ChoiceFilter(choices=StockMovement.Kind)
     after = InstantFilter(field_name="at", lookup_expr="gte")
@@ -35,3 +36,6 @@ class StockMovementFilter(django_filters.FilterSet):
     class Meta:
         model = StockMovement
         fields: list[Any] = []
+
+    def of_sku(self, movements: QuerySet[StockMovement], name: str, sku: str) -> QuerySet[StockMovement]:
+        return movements.filter(product=Product.objects.of(access_of(self.request).business.id).id_of(sku))

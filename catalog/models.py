@@ -131,7 +131,7 @@ class Product(models.Model):
     """Something that is sold, under a stock keeping unit (SKU). What is on the shelf is its `stock`."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    business = models.ForeignKey(Business, models.PROTECT, related_name="products")
+    business = models.ForeignKey(Business, models.PROTECT, related_name="products", db_index=False)
     sku = models.CharField("SKU", max_length=64)
     name = models.CharField(max_length=200)
     description = models.TextField(max_length=5000, blank=True)
@@ -274,6 +274,12 @@ class StockMovement(models.Model):
             # GET /stock-movements, and one product's ledger.
             models.Index(name="movement_by_time", fields=["business", "at", "id"]),
             models.Index(name="movement_of_product", fields=["product", "at", "id"]),
+            # GET /stock-movements?kind=, of those that not every order makes.
+            models.Index(
+                name="movement_by_kind",
+                fields=["business", "kind", "at", "id"],
+                condition=~Q(kind__in=["reserved", "sold"]),
+            ),
             # GET /stock-movements?order=, and the order's foreign key.
             models.Index(name="movement_of_order", fields=["order_id"], condition=Q(order_id__isnull=False)),
         ]

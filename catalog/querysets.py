@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import models
@@ -25,7 +26,18 @@ class ProductQuerySet(models.QuerySet["Product"]):
 
     def named(self, *, skus: Iterable[str] = (), ids: Iterable[UUID] = ()) -> ProductQuerySet:
         """Products with one of these SKUs or ids."""
-        return self.filter(Q(sku__in=list(skus)) | Q(id__in=list(ids)))
+        return self.filter(Q(sku__any_of=skus) | Q(id__any_of=ids))
+
+    def id_of(self, sku: str) -> models.QuerySet[Any]:
+        """The id of the product with this SKU, to be compared with: so an index of products is entered
+        at the right place, which a join would not do."""
+        return self.filter(sku=sku).values("id")[:1]
+
+    def matching(self, words: str) -> ProductQuerySet:
+        """Products with these words in their name or SKU."""
+        # Not icontains: it asks for the column in capitals, which no index of trigrams is of.
+        found = re.escape(words)
+        return self.filter(Q(name__iregex=found) | Q(sku__iregex=found))
 
 
 class StockQuerySet(models.QuerySet["Stock"]):

@@ -1,14 +1,22 @@
-"""The one door to the counters. Whatever moves them comes through `move`, and leaves a line in the ledger."""
+"""The one door to the counters. Whatever moves them comes through `move` or `move_rows`, and leaves a
+line in the ledger."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from typing import Any
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import F
+from django.db.models.expressions import RawSQL
+from django.db.models.sql import UpdateQuery
 
 from catalog.models import Stock, StockMovement
+from orders_project.ids import new_id
+from orders_project.rows import Insert, insert, select
 
 Kind = StockMovement.Kind
 
@@ -40,31 +48,35 @@ def move(
     actor: str,
     reason: str = "",
     idempotency_key: str | None = None,
+    also: Sequence[Insert] = (),
 ) -> None:
-    """Write the moves in the ledger and move the counters, all or nothing.
+    """Write the moves in the ledger and move the counters, all or nothing. What is `also` to be inserted for
+    them goes in the same statement as the ledger.
 
     To be called inside a transaction, and last in it: the counters of a much-wanted product are the
     rows that others wait for, so they are touched when everything else is written.
     Raises ShelfShort when a guard refuses.
     """
     moves = list(moves)
+    ledger = [
+        {
+            "id": new_id(),
+            "business_id": business_id,
+            "product_id": line.product_id,
+            "kind": line.kind,
+            "stock_delta": line.stock_delta,
+            "reserved_delta": line.reserved_delta,
+            "order_id": line.order_id,
+            "actor": actor,
+            "reason": reason,
+            "idempotency_key": idempotency_key,
+            "at": line.at,
+        }
+        for line in moves
+    ]
+    insert(*also, Insert(StockMovement, ledger))
     if not moves:
         return
-    StockMovement.objects.bulk_create(
-        StockMovement(
-            business_id=business_id,
-            product_id=line.product_id,
-            kind=line.kind,
-            stock_delta=line.stock_delta,
-            reserved_delta=line.reserved_delta,
-            order_id=line.order_id,
-            actor=actor,
-            reason=reason,
-            idempotency_key=idempotency_key,
-            at=line.at,
-        )
-        for line in moves
-    )
     deltas: defaultdict[UUID, tuple[int, int]] = defaultdict(lambda: (0, 0))
     for line in moves:
         stock_delta, reserved_delta = deltas[line.product_id]
@@ -72,27 +84,83 @@ def move(
     _move_counters(business_id, deltas)
 
 
+# The rows of the caller's statement go into the ledger without leaving the database; what they add up to comes
+# back, for the counters are moved last.
+WRITE_ROWS = """
+    WITH moved AS ({statement}), written AS (
+        INSERT INTO catalog_stockmovement
+            (id, business_id, product_id, kind, stock_delta, reserved_delta, order_id, actor, reason, at)
+        SELECT uuidv7(), %s, product_id, %s, stock_delta, reserved_delta, order_id, %s, %s, %s FROM moved
+    )
+    SELECT product_id, sum(stock_delta)::bigint, sum(reserved_delta)::bigint FROM moved GROUP BY product_id
+"""
+
+
+def move_rows(
+    *,
+    business_id: UUID,
+    statement: str,
+    params: Sequence[Any],
+    kind: Kind,
+    actor: str,
+    at: datetime,
+    reason: str = "",
+) -> None:
+    """As `move`, for as many moves as a statement of the caller's returns rows: product_id, order_id,
+    stock_delta and reserved_delta. It may be a statement that changes what it returns."""
+    with connection.cursor() as cursor:
+        cursor.execute(WRITE_ROWS.format(statement=statement), [*params, business_id, kind, actor, reason, at])
+        deltas = {product_id: (stock_delta, reserved_delta) for product_id, stock_delta, reserved_delta in cursor}
+    if deltas:
+        _move_counters(business_id, deltas)
+
+
 def _move_counters(business_id: UUID, deltas: Mapping[UUID, tuple[int, int]]) -> None:
     """Move each counter by its deltas: one conditional UPDATE, the guard in its WHERE, for all the products
     that move alike."""
-    shelves = Stock.objects.of(business_id)
     if len(deltas) > 1:
         # In key order, whatever the order of the cart: two carts with the same goods can't deadlock.
-        list(shelves.filter(product_id__in=deltas).lock().values_list("pk"))
+        select(LOCK, business_id, list(deltas))
     alike: defaultdict[tuple[int, int], list[UUID]] = defaultdict(list)
     for product_id, amounts in deltas.items():
         alike[amounts].append(product_id)
     for (stock_delta, reserved_delta), product_ids in alike.items():
-        guarded = shelves.filter(product_id__in=product_ids).that_allows(
-            stock_delta=stock_delta, reserved_delta=reserved_delta
-        )
-        moved = guarded.update(
-            stock_quantity=F("stock_quantity") + stock_delta,
-            reserved_stock=F("reserved_stock") + reserved_delta,
-            version=F("version") + 1,
-        )
-        if moved < len(product_ids):
-            raise ShelfShort
+        sql, parameters = _guarded_update(business_id, product_ids, stock_delta, reserved_delta)
+        with connection.cursor() as cursor:
+            cursor.execute(sql, parameters)
+            if cursor.rowcount < len(product_ids):
+                raise ShelfShort
+
+
+def _guarded_update(
+    business_id: UUID, product_ids: Sequence[UUID], stock_delta: int, reserved_delta: int
+) -> tuple[str, list[Any]]:
+    """The conditional UPDATE of counters that move alike. Django writes its SQL once, for to write it takes
+    longer than to execute it; the values are of every time."""
+    values = [stock_delta, reserved_delta, business_id, list(product_ids)]
+    return _guarded_sql(), [*values, -reserved_delta, reserved_delta - stock_delta]
+
+
+@cache
+def _guarded_sql() -> str:
+    shelves = Stock.objects.of(UUID(int=0)).filter(product_id__any_of=[])
+    update = shelves.that_allows(stock_delta=0, reserved_delta=0).query.chain(UpdateQuery)
+    update.add_update_values(  # type: ignore[attr-defined]  # chain() makes one of the class that it is given
+        {
+            "stock_quantity": F("stock_quantity") + 0,
+            "reserved_stock": F("reserved_stock") + 0,
+            "version": F("version") + RawSQL("1", ()),
+        }
+    )
+    return str(update.sql_with_params()[0])
+
+
+LOOK = """
+    SELECT product_id, stock_quantity - reserved_stock FROM catalog_stock
+    WHERE business_id = %s AND product_id = ANY(%s)
+"""
+# In key order, whatever the order of the cart: two who lock the same shelves can't deadlock.
+LOCK = f"{LOOK} ORDER BY product_id FOR NO KEY UPDATE"
 
 
 def available(*, business_id: UUID, product_ids: Iterable[UUID], locked: bool = False) -> dict[UUID, int]:
@@ -100,7 +168,4 @@ def available(*, business_id: UUID, product_ids: Iterable[UUID], locked: bool = 
 
     With `locked` the counters can't change until the transaction ends.
     """
-    shelves = Stock.objects.of(business_id).filter(product_id__in=set(product_ids))
-    if locked:
-        shelves = shelves.lock()
-    return {shelf.product_id: shelf.available for shelf in shelves}
+    return dict(select(LOCK if locked else LOOK, business_id, list(product_ids)))

@@ -16,25 +16,35 @@ logger = logging.getLogger(__name__)
 WINDOW = 60  # seconds
 
 
-class KeyThrottle(BaseThrottle):
-    """At most API_CALLS_PER_MINUTE in each minute of the clock; one counter in the cache, counted atomically.
+def calls_left(access: Access, *, calls: int) -> int:
+    """How many of so many calls, made now, an access may make: at most API_CALLS_PER_MINUTE in each minute
+    of the clock. One counter in the cache, counted atomically.
 
     (DRF's own keeps a list of all recent calls, and loses some when two calls write it at once.)
     With the cache away calls are let through: a throttle must not stop a sale.
     """
+    if access.throttle_as is None:
+        return calls
+    counter = f"throttle:{access.throttle_as}:{int(time.time()) // WINDOW}"
+    try:
+        cache.add(counter, 0, timeout=2 * WINDOW)
+        counted = cache.incr(counter, calls)
+    except (RedisError, ValueError):
+        logger.warning("The cache is away; calls are not counted.")
+        return calls
+    return max(0, min(calls, settings.API_CALLS_PER_MINUTE - (counted - calls)))
+
+
+def seconds_to_wait() -> float:
+    """Until the next minute of the clock begins."""
+    return WINDOW - time.time() % WINDOW
+
+
+class KeyThrottle(BaseThrottle):
+    """DRF's hook."""
 
     def allow_request(self, request: Request, view: object) -> bool:
-        access = request.auth
-        if not isinstance(access, Access) or access.throttle_as is None:
-            return True
-        minute = int(time.time()) // WINDOW
-        counter = f"throttle:{access.throttle_as}:{minute}"
-        try:
-            cache.add(counter, 0, timeout=2 * WINDOW)
-            return bool(cache.incr(counter) <= settings.API_CALLS_PER_MINUTE)
-        except (RedisError, ValueError):
-            logger.warning("The cache is away; calls are not counted.")
-            return True
+        return not isinstance(request.auth, Access) or calls_left(request.auth, calls=1) == 1
 
     def wait(self) -> float:
-        return WINDOW - time.time() % WINDOW
+        return seconds_to_wait()

@@ -2,24 +2,25 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
+import msgspec
 from django.db import connection
-from django.db.models import Q
 
 from catalog.models import Business
 from customers.errors import InvalidPhone, UnknownCustomer
 from customers.models import Customer
 from orders_project.errors import DomainError
+from orders_project.ids import new_id
 from orders_project.phones import complete_phone
+from orders_project.rows import Insert, select
 from orders_project.transactions import one_transaction
 
 
-@dataclass(frozen=True, slots=True)
-class Buyer:
+class Buyer(msgspec.Struct, frozen=True):
     """Who an order says its buyer is: the id of a known customer, or a name and what may identify them."""
 
     id: UUID | None = None
@@ -27,6 +28,10 @@ class Buyer:
     phone: str | None = None
     email: str | None = None
     external_id: str | None = None
+
+    @property
+    def is_known_by_email_alone(self) -> bool:
+        return bool(self.email) and not (self.id or self.phone or self.external_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,36 +52,41 @@ class Sale:
     paid_at: datetime
 
 
+class Person(msgspec.Struct):
+    """A customer as an order needs to know them; of one who is not on file yet, since when they buy."""
+
+    id: UUID
+    name: str
+    phone: str | None
+    email: str | None
+    external_id: str | None
+    is_new_since: datetime | None = None
+
+
 def recognise(
     *, business: Business, buyers: Sequence[Buyer], since: Sequence[datetime]
-) -> list[Customer | DomainError]:
+) -> list[Person | DomainError]:
     """The customer of each buyer, in their order; `since` is when each of them bought.
 
     A buyer is recognised by id, external_id, phone or email, the first of these that is known; what else
-    the order says of them does not change what is on file. One who isn't recognised is a new Customer,
-    not saved yet (`_state.adding`), the same object for the same identity. Answers UnknownCustomer for an
-    id that isn't the business's, and InvalidPhone, in the place of the customer.
+    the order says of them does not change what is on file. One who isn't recognised is a new person, the
+    same object for the same identity; `new_rows` are theirs. Answers UnknownCustomer for an id that isn't
+    the business's, and InvalidPhone, in the place of the customer.
     """
     completed = [_complete(buyer, business) for buyer in buyers]
+    _take_turns(business.id, {b.email for b in completed if isinstance(b, Buyer) and b.is_known_by_email_alone})
     known = _Known(business.id, [buyer for buyer in completed if isinstance(buyer, Buyer)])
 
-    def answer(buyer: Buyer | InvalidPhone, bought_at: datetime) -> Customer | DomainError:
+    def answer(buyer: Buyer | InvalidPhone, bought_at: datetime) -> Person | DomainError:
         if isinstance(buyer, InvalidPhone):
             return buyer
-        customer = known.find(buyer)
-        if customer is None and buyer.id is not None:
+        person = known.find(buyer)
+        if person is None and buyer.id is not None:
             return UnknownCustomer("There is no such customer.", customer=str(buyer.id))
-        if customer is None:
-            customer = Customer(
-                business=business,
-                name=buyer.name,
-                phone=buyer.phone,
-                email=buyer.email,
-                external_id=buyer.external_id,
-                created_at=bought_at,
-            )
-            known.add(customer)
-        return customer
+        if person is None:
+            person = Person(new_id(), buyer.name, buyer.phone, buyer.email, buyer.external_id, bought_at)
+            known.add(person)
+        return person
 
     return [answer(buyer, at) for buyer, at in zip(completed, since, strict=True)]
 
@@ -90,7 +100,28 @@ def _complete(buyer: Buyer, business: Business) -> Buyer | InvalidPhone:
             phone=buyer.phone,
             country=business.country,
         )
-    return replace(buyer, phone=phone, email=buyer.email and buyer.email.lower())
+    email = buyer.email and buyer.email.lower()
+    if (phone, email) == (buyer.phone, buyer.email):
+        return buyer
+    return msgspec.structs.replace(buyer, phone=phone, email=email)
+
+
+TAKE_TURNS = "SELECT pg_advisory_xact_lock(hashtextextended(key, 0)) FROM unnest(%s::text[]) AS key"
+
+
+def _take_turns(business_id: UUID, emails: Collection[str | None]) -> None:
+    """Let the first orders of one email go one after the other until the transaction ends. No rule makes
+    emails unique, as one makes phones, for families share them: two orders at once would make two customers."""
+    if emails:
+        keys = [f"email {business_id} {email}" for email in sorted(map(str, emails))]
+        select(TAKE_TURNS, keys)
+
+
+# The newest first, so that of several with one email the oldest is the one remembered.
+WHO = """
+    SELECT id, name, phone, email, external_id FROM customers_customer
+    WHERE business_id = %s AND ({}) ORDER BY created_at DESC, id DESC
+"""
 
 
 class _Known:
@@ -99,30 +130,49 @@ class _Known:
     BY = ("id", "external_id", "phone", "email")  # the strongest first
 
     def __init__(self, business_id: UUID, buyers: Sequence[Buyer]) -> None:
-        self._found: dict[tuple[str, object], Customer] = {}
-        wanted = Q()
+        self._found: dict[tuple[str, object], Person] = {}
+        told = {field: {value for buyer in buyers if (value := getattr(buyer, field))} for field in self.BY}
+        if any(told.values()):
+            is_one_of_them = " OR ".join(f"{field} = ANY(%s)" for field in self.BY if told[field])
+            values = [list(told[field]) for field in self.BY if told[field]]
+            for row in select(WHO.format(is_one_of_them), business_id, *values):
+                self.add(Person(*row))
+
+    def add(self, person: Person) -> None:
         for field in self.BY:
-            if values := {value for buyer in buyers if (value := getattr(buyer, field))}:
-                wanted |= Q(**{f"{field}__in": values})
-        if wanted:
-            # The newest first, so that of several with one email the oldest is the one remembered.
-            for customer in Customer.objects.of(business_id).filter(wanted).order_by("-created_at", "-id"):
-                self.add(customer)
+            if value := getattr(person, field):
+                self._found[field, value] = person
 
-    def add(self, customer: Customer) -> None:
+    def find(self, buyer: Buyer) -> Person | None:
         for field in self.BY:
-            if value := getattr(customer, field):
-                self._found[field, value] = customer
-
-    def find(self, buyer: Buyer) -> Customer | None:
-        named = ((field, getattr(buyer, field)) for field in self.BY)
-        return next((found for key in named if key[1] and (found := self._found.get(key))), None)
+            value = getattr(buyer, field)
+            if value and (found := self._found.get((field, value))):
+                return found
+        return None
 
 
-def add_new(customers: Iterable[Customer]) -> None:
-    """Save those of the recognised customers that are new."""
-    new = {customer.id: customer for customer in customers if customer._state.adding}
-    Customer.objects.bulk_create(new.values())
+def new_rows(*, business_id: UUID, people: Iterable[Person]) -> Insert:
+    """What is to be inserted for those of the recognised people who are new."""
+    new = {person.id: person for person in people if person.is_new_since}
+    return Insert(
+        Customer,
+        [
+            {
+                "id": person.id,
+                "business_id": business_id,
+                "name": person.name,
+                "phone": person.phone,
+                "email": person.email,
+                "external_id": person.external_id,
+                "created_at": person.is_new_since,
+                "total_orders": 0,
+                "total_spent": 0,
+                "last_paid_at": None,
+                "engagement_score": 0,
+            }
+            for person in new.values()
+        ],
+    )
 
 
 # As arrays, for one statement counts the sales of however many customers.
@@ -156,8 +206,9 @@ def count_sales(*, sales: Sequence[Sale]) -> None:
 
 def hold(*, customer_ids: Collection[UUID]) -> None:
     """Lock these customers' rows until the transaction ends, so that their counters can be restated."""
-    rows = Customer.objects.filter(id__in=customer_ids).order_by("id").select_for_update(no_key=True)
-    list(rows.values_list("id"))
+    if customer_ids:
+        rows = Customer.objects.filter(id__any_of=customer_ids).order_by("id").select_for_update(no_key=True)
+        list(rows.values_list("id"))
 
 
 def restate(*, worth: Mapping[UUID, Worth], now: datetime) -> None:

@@ -16,13 +16,13 @@ from django.db import transaction
 from catalog.models import Business, Product
 from catalog.services import add_product, adjust_stock, receive_stock
 from customers import services as customers
-from customers.models import Customer
-from customers.services import Buyer
+from customers.services import Buyer, Person
 from orders import services
 from orders.demo_names import EMAIL_HOSTS, FIRST_NAMES, LAST_NAMES, PLACES, PRODUCTS
 from orders.lifecycle import Channel
 from orders.models import Order
 from orders.services import Line, Placed, Placement, Receipt
+from orders_project.rows import insert
 
 SLUG = "demo"
 ACTOR = "person:demo"
@@ -171,7 +171,8 @@ class _Trade:
                 )
             )
         known = customers.recognise(business=self.shop, buyers=people, since=[self.ago(DAYS + 1)] * CUSTOMERS)
-        customers.add_new(customer for customer in known if isinstance(customer, Customer))
+        met = [person for person in known if isinstance(person, Person)]
+        insert(customers.new_rows(business_id=self.shop.id, people=met))
         return people
 
     def imagine_orders(

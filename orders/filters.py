@@ -4,7 +4,8 @@ import django_filters
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 
-from orders.lifecycle import Channel, PaymentStatus, Status
+from catalog.authentication import access_of
+from orders.lifecycle import PAYMENT_OF, Channel, PaymentStatus, Status
 from orders.models import Order
 from orders_project.api.filters import AmountFilter, InstantFilter
 
@@ -38,15 +39,22 @@ class OrderFilter(django_filters.FilterSet):
         min_length=2,
         max_length=100,
         help_text="The beginning of a number or tracking number, an external id, an SKU, or part of the "
-        "customer's name, phone or email.",
+        "customer's name, phone or email (of two letters: where a word begins).",
     )
 
     class Meta:
         model = Order
         fields: list[str] = []
 
+    def filter_queryset(self, queryset: QuerySet[Order]) -> QuerySet[Order]:
+        statuses, payments = (self.form.cleaned_data[name] or () for name in ("status", "payment_status"))
+        fitting = {payment for status in statuses for payment in PAYMENT_OF[Status(status)]}
+        if statuses and payments and fitting.isdisjoint(payments):
+            return queryset.none()  # or all orders of these statuses would be read to find that out
+        return super().filter_queryset(queryset)
+
     def having_sku(self, orders: QuerySet[Order], name: str, sku: str) -> QuerySet[Order]:
         return orders & Order.objects.with_sku(sku)
 
     def matching(self, orders: QuerySet[Order], name: str, words: str) -> QuerySet[Order]:
-        return orders & Order.objects.matching(words)
+        return orders & Order.objects.matching(access_of(self.request).business.id, words)

@@ -11,6 +11,7 @@ from django.db import connection, transaction
 
 from catalog.models import LONGEST_PAYMENT_WINDOW
 from orders.lifecycle import PAYMENT_OF, SOLD, Status
+from orders.stats import NAMES
 
 # How late the sweep may be before an overdue hold is a fault of ours.
 GRACE = timedelta(minutes=2)
@@ -147,17 +148,20 @@ INVARIANTS = {
     """,
     "I12 the payment status is what was captured less what was refunded": """
         SELECT orders.id, format(
-            '%s %s of %s: captured %s, refunded %s', number, payment_status, total, captured, refunded)
+            '%s %s of %s at %s: captured %s at %s, refunded %s',
+            number, payment_status, total, paid_at, captured, captured_at, refunded)
         FROM orders_order AS orders
         LEFT JOIN (
             SELECT order_id,
                 count(*) FILTER (WHERE kind = 'capture') AS captures,
                 coalesce(sum(amount) FILTER (WHERE kind = 'capture'), 0) AS captured,
+                max(at) FILTER (WHERE kind = 'capture') AS captured_at,
                 coalesce(sum(amount) FILTER (WHERE kind = 'refund'), 0) AS refunded
             FROM orders_payment GROUP BY order_id
         ) AS money ON money.order_id = orders.id
         WHERE CASE WHEN payment_status IN ('pending', 'failed') THEN money.order_id IS NOT NULL
-            ELSE (captures = 1 AND captured = total AND CASE payment_status
+            ELSE (captures = 1 AND captured = total AND coalesce(paid_at, captured_at) = captured_at
+                AND CASE payment_status
                 WHEN 'paid' THEN refunded = 0
                 WHEN 'refund_due' THEN refunded < total
                 WHEN 'partially_refunded' THEN refunded > 0 AND refunded < total
@@ -182,6 +186,20 @@ INVARIANTS = {
         ) AS worth ON worth.customer_id = customer.id
         WHERE (total_orders, total_spent, last_paid_at)
             IS DISTINCT FROM (coalesce(orders, 0)::int, coalesce(spent, 0), last)
+    """,
+    "I12c the daily sales are what the orders say": f"""
+        SELECT business_id, format('%s %s %s: %s', day, channel, currency, concat_ws(', ', {
+        ", ".join(f"'{name} off by ' || nullif(sum({name}), 0)" for name in NAMES)
+    }))
+        FROM (
+            SELECT business_id, day, channel, currency, {", ".join(NAMES)} FROM orders_dailysales
+            UNION ALL
+            SELECT business.id, day, channel, sales.currency, {", ".join(f"-{name}" for name in NAMES)}
+            FROM catalog_business AS business,
+                orders_daily_sales(business.id, time_zone, '-infinity', 'infinity') AS sales
+        ) AS sales
+        GROUP BY business_id, day, channel, currency
+        HAVING ({" OR ".join(f"sum({name}) <> 0" for name in NAMES)})
     """,
     "I13 a child's business is its parent's": " UNION ALL ".join(
         f"""

@@ -5,10 +5,13 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 READABLE = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32: no I, L, O or U
+LETTERS = 6
 
 
-def new_number(now: datetime, time_zone: str) -> str:
+def new_number(at: datetime, time_zone: str) -> str:
     """A number such as "261123-K7M2QX", of the business's day. 2^30 a day: two may meet, and the
     database's unique rule then has the order numbered again."""
-    letters = "".join(secrets.choice(READABLE) for _ in range(6))
-    return f"{now.astimezone(ZoneInfo(time_zone)):%y%m%d}-{letters}"
+    day = at.astimezone(ZoneInfo(time_zone))
+    dice = secrets.randbits(5 * LETTERS)
+    letters = "".join([READABLE[dice >> shift & 31] for shift in range(0, 5 * LETTERS, 5)])
+    return f"{day.year % 100:02}{day.month:02}{day.day:02}-{letters}"

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.apps import apps
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, Subquery
+from django.db.models.lookups import IsNull
 
+from catalog.models import Product
 from customers.models import Customer
 from orders.lifecycle import SOLD, PaymentStatus, Status
 
 if TYPE_CHECKING:
     from orders.models import Order  # noqa: F401  (a type argument)
+
+FEW = 1000  # matches that are fetched one by one rather than looked for in the list
+
+
+def _one_of(field: str, rows: models.QuerySet[Any], key: str) -> Q:
+    """Orders whose `field` is the `key` of one of the rows."""
+    found = list(rows.values_list(key, flat=True)[: FEW + 1])
+    if len(found) <= FEW:
+        return Q(**{f"{field}__any_of": found})
+    # Asked of one order after the other; for EXISTS PostgreSQL would fetch all rows first.
+    return Q(IsNull(Subquery(rows.filter(**{key: OuterRef(field)}).values(key)[:1]), False))
 
 
 class OrderQuerySet(models.QuerySet["Order"]):
@@ -30,10 +43,6 @@ class OrderQuerySet(models.QuerySet["Order"]):
         """Orders made after an instant that were not called off."""
         return self.filter(created_at__gt=instant).exclude(status=Status.CANCELLED)
 
-    def asked_before(self, *, keys: Iterable[str], external_ids: Iterable[str]) -> OrderQuerySet:
-        """Orders that were placed with one of these keys or external ids."""
-        return self.filter(Q(idempotency_key__in=list(keys)) | Q(external_id__in=list(external_ids)))
-
     def counted(self) -> OrderQuerySet:
         """Orders that count for a customer's worth: paid, and neither cancelled nor wholly refunded."""
         return self.filter(
@@ -45,18 +54,26 @@ class OrderQuerySet(models.QuerySet["Order"]):
         items = apps.get_model("orders", "OrderItem").objects
         return self.filter(Exists(items.filter(order=OuterRef("pk"), business=OuterRef("business"), sku=sku)))
 
-    def matching(self, words: str) -> OrderQuerySet:
-        """Orders whose number, external id or tracking number begins with these words, or whose customer
-        or SKU has them."""
-        shipments = apps.get_model("orders", "Shipment").objects
-        items = apps.get_model("orders", "OrderItem").objects
-        customers = Customer.objects.filter(business=OuterRef("business")).matching(words)
+    def matching(self, business_id: UUID, words: str) -> OrderQuerySet:
+        """Orders of a business whose number or tracking number begins with these words, whose external id
+        or SKU they are, or whose customer has them.
+
+        What the words may be is looked up first, each in its own index. The few that are found stand in the
+        question, so the database sees that few orders match and fetches just these; of many that match, a
+        page is soon full with those that come by.
+        """
+        shipments = apps.get_model("orders", "Shipment").objects.filter(business=business_id)
+        items = apps.get_model("orders", "OrderItem").objects.filter(business=business_id)
+        customers = Customer.objects.of(business_id).matching(words)
+        skus = Product.objects.of(business_id).filter(sku__iregex=f"^{re.escape(words)}$").values_list("sku")
+        sent = shipments.filter(tracking_number__istartswith=words)
+        with_sku = items.filter(sku__any_of=[sku for (sku,) in skus])
         return self.filter(
-            Q(number__istartswith=words)
+            Q(number__startswith=words.upper())
             | Q(external_id=words)
-            | Exists(customers.filter(pk=OuterRef("customer")))
-            | Exists(shipments.filter(order=OuterRef("pk"), tracking_number__istartswith=words))
-            | Exists(items.filter(order=OuterRef("pk"), sku__iexact=words))
+            | _one_of("customer__pk", customers, "pk")
+            | _one_of("pk", sent, "order")
+            | _one_of("pk", with_sku, "order")
         )
 
     def with_details(self) -> OrderQuerySet:

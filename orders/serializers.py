@@ -10,10 +10,13 @@ from customers.serializers import BuyerSerializer
 from orders.lifecycle import CancelReason, Channel, PaymentStatus, Status
 from orders.models import Order, OrderEvent, OrderItem, Payment, Shipment
 from orders_project.api.fields import Choice, Email, Money, Phone, Text, WholeNumber, YesNo
+from orders_project.api.reading import usable_key
+from orders_project.api.schema import ProblemSerializer
 from reservations.serializers import ReservationSerializer
 
 LARGEST_QUANTITY = 100_000
 MOST_LINES = 100
+MOST_ROWS = 1000  # in bulk
 
 # --- What the API answers ----------------------------------------------------------------------
 
@@ -190,11 +193,49 @@ class EditSerializer(serializers.Serializer[Any]):
 class PlacementSerializer(EditSerializer):
     """A new order. Prices come from the catalog."""
 
-    channel = Choice(Channel.values)
+    channel = Choice(Channel.choices)
     customer = CustomerOfOrderSerializer()
     currency = Text(max_length=3, required=False, help_text="Only checked: the business's own.")
     external_id = Text(max_length=120, required=False, allow_null=True)
     draft = YesNo(required=False, help_text="Write it down without holding stock.")
+
+
+class IdempotencyKey(Text):
+    """What the header of the same name is for one order."""
+
+    default_error_messages = {"unusable_key": "A key has 1 to 255 visible ASCII characters."}
+
+    def to_internal_value(self, data: Any) -> str:
+        key = super().to_internal_value(data)
+        if not usable_key(key):
+            self.fail("unusable_key")
+        return key
+
+
+class BulkPlacementSerializer(PlacementSerializer):
+    """A new order among others: with a key or an external_id of its own, by which a repeat is known."""
+
+    idempotency_key = IdempotencyKey(max_length=255, required=False, allow_null=True)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs.get("idempotency_key") and not attrs.get("external_id"):
+            needed = serializers.ErrorDetail(
+                "An order in bulk needs an idempotency_key or an external_id.", "required"
+            )
+            raise serializers.ValidationError({"idempotency_key": needed})
+        return attrs
+
+
+class PlacedResultSerializer(serializers.Serializer[Any]):
+    """What became of one row: an order, or the problem that it would be answered with alone."""
+
+    outcome = serializers.ChoiceField(["placed", "replayed", "refused"])
+    order = OrderSerializer(required=False)
+    problem = ProblemSerializer(required=False)
+
+
+class PlacedResultsSerializer(serializers.Serializer[Any]):
+    results = PlacedResultSerializer(many=True, help_text="In the order of the request.")
 
 
 class Reason(Text):
@@ -259,6 +300,24 @@ class PaymentChangeSerializer(serializers.Serializer[Any]):
                     {name: serializers.ErrorDetail("This is needed.", code="required") for name in sorted(missing)}
                 )
         return attrs
+
+
+class ReceiptSerializer(serializers.Serializer[Any]):
+    """Money that came in for one order among others."""
+
+    order = serializers.UUIDField()
+    provider = Text(max_length=60)
+    reference = Text(max_length=120)
+    amount = Money()
+    currency = Text(max_length=3, required=False, help_text="Only checked: the order's own.")
+
+
+class ConfirmedResultSerializer(PlacedResultSerializer):
+    outcome = serializers.ChoiceField(["confirmed", "refused"])
+
+
+class ConfirmedResultsSerializer(serializers.Serializer[Any]):
+    results = ConfirmedResultSerializer(many=True, help_text="In the order of the request.")
 
 
 class ShippingSerializer(serializers.Serializer[Any]):

@@ -78,3 +78,12 @@ class Busy(DomainError):
     status = 503
     title = "Too much is happening at once"
     example = {"retry_after": 1}
+
+
+class OutcomeUnknown(DomainError):
+    """The database went away before it said whether the transaction is kept."""
+
+    code = "outcome_unknown"
+    status = 503
+    title = "It is not known whether this was done"
+    example = {"retry_after": 1}

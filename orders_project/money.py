@@ -1,6 +1,7 @@
 """Amounts of money: Decimal, with the currency's own number of decimals (ISO 4217, from CLDR)."""
 
 from decimal import ROUND_HALF_EVEN, Decimal
+from functools import cache
 
 from babel.numbers import get_currency_precision
 
@@ -10,6 +11,7 @@ DECIMAL_PLACES = 3  # the most that any currency has
 LARGEST_PRICE = Decimal("999999999.999")
 
 
+@cache
 def unit(currency: str) -> Decimal:
     """The smallest amount of a currency: 0.01 for GBP, 1 for JPY, 0.001 for KWD."""
     return Decimal(1).scaleb(-get_currency_precision(currency))

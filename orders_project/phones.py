@@ -1,10 +1,13 @@
 """Telephone numbers, kept in one form: E.164, such as +447700900123."""
 
+from functools import lru_cache
+
 import phonenumbers
 
 SHORTEST, LONGEST = 5, 16  # characters, the plus included
 
 
+@lru_cache(maxsize=10_000)  # for a buyer comes again, and reading a number takes long
 def complete_phone(number: str, *, country: str | None) -> str | None:
     """The number in E.164 form, read as of `country` (ISO 3166) if it has no country code; None if it is none."""
     if any(character.isalpha() for character in number):

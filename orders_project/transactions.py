@@ -56,6 +56,13 @@ def sqlstate(error: BaseException) -> str | None:
     return getattr(error.__cause__, "sqlstate", None)
 
 
+def is_undone(error: OperationalError) -> bool:
+    """Whether the server itself said that it gave up, and so that nothing of the transaction is kept. Not if
+    the connection broke, or the server was shut down (class 57P): the commit may have been done by then."""
+    state = sqlstate(error)
+    return state is not None and not state.startswith(("08", "57P"))
+
+
 def violated_constraint(error: BaseException) -> str | None:
     """The name of the constraint that refused a write, if one did."""
     diagnostics = getattr(error.__cause__, "diag", None)

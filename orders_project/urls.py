@@ -15,6 +15,8 @@ from reservations import views as reservations
 
 api = [
     path("orders", orders.OrderList.as_view()),
+    path("orders/bulk", orders.OrderBulk.as_view()),
+    path("orders/bulk/payment", orders.PaymentBulk.as_view()),
     path("orders/<uuid:order_id>", orders.OrderDetail.as_view()),
     path("orders/<uuid:order_id>/status", orders.OrderStatus.as_view()),
     path("orders/<uuid:order_id>/payment", orders.OrderPayment.as_view()),

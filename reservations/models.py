@@ -56,10 +56,16 @@ class StockReservation(models.Model):
                 fields=["product", "expires_at"],
                 condition=Q(status="active"),
             ),
-            # GET /reservations, all and by status, as they were made and as they run out.
+            # GET /reservations, as they were made and as they run out, and those of a product.
             models.Index(name="hold_by_age", fields=["business", "created_at", "id"]),
             models.Index(name="hold_by_expiry", fields=["business", "expires_at", "id"]),
             models.Index(name="hold_of_product", fields=["product", "created_at"]),
+            # GET /reservations?status=, of those that ended without a sale.
+            models.Index(
+                name="hold_by_status",
+                fields=["business", "status", "created_at", "id"],
+                condition=Q(status__in=["released", "expired"]),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -18,7 +18,7 @@ class StockReservationQuerySet(models.QuerySet["StockReservation"]):
         return self.filter(business_id=business_id)
 
     def of_orders(self, order_ids: Iterable[UUID]) -> StockReservationQuerySet:
-        return self.filter(order_id__in=list(order_ids))
+        return self.filter(order_id__any_of=order_ids)
 
     def active(self) -> StockReservationQuerySet:
         """Holds that still keep their units."""

@@ -7,7 +7,7 @@ holds of other orders are taken with SKIP LOCKED, so nobody waits for a hold whi
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -15,7 +15,10 @@ from django.db.models import Case, Value, When
 
 from catalog import stock
 from catalog.stock import Kind, Move, ShelfShort
+from orders_project.ids import new_id
+from orders_project.rows import Insert
 from reservations.models import StockReservation
+from reservations.querysets import StockReservationQuerySet
 
 __all__ = ["Shelf", "ShelfShort", "Shortage", "Wanted"]
 
@@ -33,6 +36,7 @@ class Wanted:
     quantity: int
     since: datetime
     expires_at: datetime
+    id: UUID = field(default_factory=new_id)  # of the hold, unless an ended one is made anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,21 +103,22 @@ def any_overdue(*, product_ids: Collection[UUID], now: datetime) -> bool:
 def _take_back_overdue(
     *, business_id: UUID, product_ids: Collection[UUID], spared: Collection[UUID], actor: str, now: datetime
 ) -> None:
-    overdue = StockReservation.objects.of(business_id).overdue(now).filter(product_id__in=product_ids)
+    overdue = StockReservation.objects.of(business_id).overdue(now).filter(product_id__any_of=product_ids)
     # SKIP LOCKED passes over what others have locked, but not over what this transaction has.
-    holds = list(overdue.exclude(order_id__in=spared).lock(skip_locked=True))
-    _end(business_id, holds, Status.EXPIRED, actor=actor, now=now)
+    holds = overdue.exclude(order_id__any_of=spared).lock(skip_locked=True)
+    _give_back(business_id, holds, Kind.EXPIRED, actor=actor, now=now)
 
 
-def reserve(*, business_id: UUID, wanted: Sequence[Wanted], actor: str) -> None:
-    """Hold the units for their orders, all or nothing. An order holds a product at most once.
+def reserve(*, business_id: UUID, wanted: Sequence[Wanted], actor: str, also: Sequence[Insert] = ()) -> None:
+    """Hold the units for their orders, all or nothing. An order holds a product at most once. What is `also`
+    to be inserted goes in the same statement.
 
     Raises ShelfShort when a shelf has too few; the caller rolls back, looks again with the shelf
     locked, and decides anew.
     """
-    _write_holds(business_id, wanted)
     stock.move(
         business_id=business_id,
+        also=[*also, _new_holds(business_id, wanted)],
         moves=[
             Move(hold.product_id, Kind.RESERVED, hold.since, reserved_delta=hold.quantity, order_id=hold.order_id)
             for hold in wanted
@@ -122,52 +127,64 @@ def reserve(*, business_id: UUID, wanted: Sequence[Wanted], actor: str) -> None:
     )
 
 
-def _write_holds(business_id: UUID, wanted: Sequence[Wanted]) -> None:
-    StockReservation.objects.bulk_create(
-        (
-            StockReservation(
-                business_id=business_id,
-                order_id=hold.order_id,
-                product_id=hold.product_id,
-                quantity=hold.quantity,
-                expires_at=hold.expires_at,
-                created_at=hold.since,
-            )
-            for hold in wanted
-        ),
-        # A hold that ended, of an order that lives on (it was edited, or paid late), is made anew.
-        update_conflicts=True,
-        unique_fields=["order_id", "product", "business"],
-        update_fields=["quantity", "status", "expires_at", "created_at", "closed_at"],
-    )
+# A hold that ended, of an order that lives on (it was edited, or paid late), is made anew.
+MADE_ANEW = """
+    ON CONFLICT (order_id, product_id, business_id) DO UPDATE SET
+        quantity = excluded.quantity, status = excluded.status, expires_at = excluded.expires_at,
+        created_at = excluded.created_at, closed_at = excluded.closed_at
+"""
+
+
+def _new_holds(business_id: UUID, wanted: Sequence[Wanted]) -> Insert:
+    holds = [
+        {
+            "id": hold.id,
+            "business_id": business_id,
+            "order_id": hold.order_id,
+            "product_id": hold.product_id,
+            "quantity": hold.quantity,
+            "status": Status.ACTIVE,
+            "expires_at": hold.expires_at,
+            "created_at": hold.since,
+            "closed_at": None,
+        }
+        for hold in wanted
+    ]
+    return Insert(StockReservation, holds, MADE_ANEW)
 
 
 def change_holds(
-    *, business_id: UUID, order_id: UUID, units: Units, expires_at: datetime, actor: str, now: datetime
+    *,
+    business_id: UUID,
+    order_id: UUID,
+    held: Units,
+    units: Units,
+    expires_at: datetime,
+    actor: str,
+    now: datetime,
 ) -> None:
-    """Make an order hold exactly these units, by moving only the difference, all or nothing.
+    """Make an order hold exactly these units instead of those that `units_held` told of, by moving only the
+    difference, all or nothing.
 
     Raises ShelfShort; not if the caller admitted the units to a locked shelf.
     """
-    held = {hold.product_id: hold for hold in _active(business_id, [order_id])}
     differences = {
-        product_id: units.get(product_id, 0) - (held[product_id].quantity if product_id in held else 0)
-        for product_id in {**held, **units}
+        product_id: units.get(product_id, 0) - held.get(product_id, 0) for product_id in {**held, **units}
     }
-    _close((hold for product_id, hold in held.items() if product_id not in units), Status.RELEASED, now)
-    for product_id in units.keys() & held.keys():
-        if differences[product_id]:
-            StockReservation.objects.filter(id=held[product_id].id).update(quantity=units[product_id])
-    _write_holds(
-        business_id,
-        [
-            Wanted(order_id, product_id, quantity, since=now, expires_at=expires_at)
-            for product_id, quantity in units.items()
-            if product_id not in held
-        ],
-    )
+    holds = StockReservation.objects.of(business_id).of_orders([order_id]).active()
+    if dropped := held.keys() - units.keys():
+        holds.filter(product_id__in=dropped).update(status=Status.RELEASED, closed_at=now)
+    if kept := [product_id for product_id in held.keys() & units.keys() if differences[product_id]]:
+        quantity = Case(*(When(product_id=product_id, then=Value(units[product_id])) for product_id in kept))
+        holds.filter(product_id__in=kept).update(quantity=quantity)
+    new = [
+        Wanted(order_id, product_id, quantity, since=now, expires_at=expires_at)
+        for product_id, quantity in units.items()
+        if product_id not in held
+    ]
     stock.move(
         business_id=business_id,
+        also=[_new_holds(business_id, new)],
         moves=[
             Move(
                 product_id,
@@ -193,12 +210,12 @@ def units_held(*, business_id: UUID, order_ids: Collection[UUID]) -> dict[UUID, 
 
 def release(*, business_id: UUID, order_ids: Collection[UUID], actor: str, now: datetime) -> None:
     """Give back what these orders hold."""
-    _end(business_id, _active(business_id, order_ids), Status.RELEASED, actor=actor, now=now)
+    _give_back(business_id, _held_by(business_id, order_ids), Kind.RELEASED, actor=actor, now=now)
 
 
 def expire(*, business_id: UUID, order_ids: Collection[UUID], actor: str, now: datetime) -> None:
     """Give back what these orders hold, because their time is up."""
-    _end(business_id, _active(business_id, order_ids), Status.EXPIRED, actor=actor, now=now)
+    _give_back(business_id, _held_by(business_id, order_ids), Kind.EXPIRED, actor=actor, now=now)
 
 
 def convert(*, business_id: UUID, sold_at: Mapping[UUID, datetime], actor: str) -> None:
@@ -229,17 +246,7 @@ def convert(*, business_id: UUID, sold_at: Mapping[UUID, datetime], actor: str) 
 def restock(*, business_id: UUID, order_id: UUID, actor: str, now: datetime, reason: str) -> None:
     """Put the units of a sale that was called off back on the shelf."""
     sold = StockReservation.objects.of(business_id).of_orders([order_id]).filter(status=Status.CONVERTED)
-    holds = list(sold.lock())
-    _close(holds, Status.RELEASED, now)
-    stock.move(
-        business_id=business_id,
-        moves=[
-            Move(hold.product_id, Kind.RETURNED, now, stock_delta=hold.quantity, order_id=order_id)
-            for hold in holds
-        ],
-        actor=actor,
-        reason=reason,
-    )
+    _give_back(business_id, sold.lock(), Kind.RETURNED, actor=actor, now=now, reason=reason)
 
 
 def extend(*, business_id: UUID, order_id: UUID, until: datetime, now: datetime) -> int:
@@ -249,7 +256,11 @@ def extend(*, business_id: UUID, order_id: UUID, until: datetime, now: datetime)
 
 
 def _active(business_id: UUID, order_ids: Collection[UUID]) -> list[StockReservation]:
-    return list(StockReservation.objects.of(business_id).of_orders(order_ids).active().lock())
+    return list(_held_by(business_id, order_ids))
+
+
+def _held_by(business_id: UUID, order_ids: Iterable[UUID]) -> StockReservationQuerySet:
+    return StockReservation.objects.of(business_id).of_orders(order_ids).active().lock()
 
 
 def _close(holds: Iterable[StockReservation], status: Status, at: datetime | Case) -> None:
@@ -258,16 +269,33 @@ def _close(holds: Iterable[StockReservation], status: Status, at: datetime | Cas
         StockReservation.objects.filter(id__in=ids).update(status=status, closed_at=at)
 
 
-def _end(
-    business_id: UUID, holds: Sequence[StockReservation], status: Status, *, actor: str, now: datetime
+# Locked and changed in one statement: what was ended by somebody else meanwhile is not among them any more.
+END = """
+    UPDATE reservations_stockreservation SET status = %s, closed_at = %s
+    WHERE id = ANY(ARRAY({holds}))
+    RETURNING product_id, order_id, quantity * %s AS stock_delta, quantity * %s AS reserved_delta
+"""
+
+# How holds end that give their units back: as what, and the sign with which they move stock and reserved.
+ENDS = {
+    Kind.RELEASED: (Status.RELEASED, 0, -1),
+    Kind.EXPIRED: (Status.EXPIRED, 0, -1),
+    Kind.RETURNED: (Status.RELEASED, 1, 0),
+}
+
+
+def _give_back(
+    business_id: UUID, holds: StockReservationQuerySet, kind: Kind, *, actor: str, now: datetime, reason: str = ""
 ) -> None:
-    _close(holds, status, now)
-    kind = Kind.EXPIRED if status == Status.EXPIRED else Kind.RELEASED
-    stock.move(
+    """End the holds that a locking query finds, and put their units back."""
+    status, stock_sign, reserved_sign = ENDS[kind]
+    ids, params = holds.values("id").query.sql_with_params()
+    stock.move_rows(
         business_id=business_id,
-        moves=[
-            Move(hold.product_id, kind, now, reserved_delta=-hold.quantity, order_id=hold.order_id)
-            for hold in holds
-        ],
+        statement=END.format(holds=ids),
+        params=[status, now, *params, stock_sign, reserved_sign],
+        kind=kind,
         actor=actor,
+        at=now,
+        reason=reason,
     )

@@ -53,7 +53,7 @@ class Migration(migrations.Migration):
                 ('is_active', models.BooleanField(default=True, help_text='Only active products can be ordered.')),
                 ('low_stock_threshold', models.PositiveIntegerField(blank=True, help_text="Empty: the business's default.", null=True)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('business', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='products', to='catalog.business')),
+                ('business', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='products', to='catalog.business')),
             ],
         ),
         migrations.CreateModel(
@@ -151,6 +151,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='stockmovement',
             index=models.Index(fields=['product', 'at', 'id'], name='movement_of_product'),
+        ),
+        migrations.AddIndex(
+            model_name='stockmovement',
+            index=models.Index(condition=models.Q(('kind__in', ['reserved', 'sold']), _negated=True), fields=['business', 'kind', 'at', 'id'], name='movement_by_kind'),
         ),
         migrations.AddIndex(
             model_name='stockmovement',

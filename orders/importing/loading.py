@@ -175,7 +175,7 @@ def _sell(
     list(Business.objects.filter(id=business.id).select_for_update(no_key=True))
     # The buyers before the shelves, as in every verb, so that no two wait for each other.
     buyers = Customer.objects.of(business.id).filter(external_id__in={sale.customer for sale in sales})
-    customers.hold(customer_ids=buyers.values_list("id", flat=True))
+    customers.hold(customer_ids=list(buyers.values_list("id", flat=True)))
     asked_for = {skus.get(sku, sku) for sale in sales for sku in sale.skus}
     products = {product.sku.upper(): product for product in Product.objects.of(business.id).named(skus=asked_for)}
     retired = {sku for sku, product in products.items() if not product.is_active}

@@ -1,7 +1,7 @@
 """The verbs of an order. Each is one transaction, takes keywords only, and gets the time as `now`."""
 
 from orders.services.editing import Edit, edit, extend_hold, submit
-from orders.services.ending import cancel, expire_due
+from orders.services.ending import cancel, expire_due, expire_in_batches
 from orders.services.fulfilling import deliver, record_shipping, ship, start_processing
 from orders.services.paying import Receipt, confirm_payment, confirm_payments, mark_paid
 from orders.services.placing import Placed, Placement, place, place_many
@@ -22,6 +22,7 @@ __all__ = [
     "deliver",
     "edit",
     "expire_due",
+    "expire_in_batches",
     "extend_hold",
     "find_order",
     "mark_paid",

@@ -12,10 +12,11 @@ from orders.errors import NotEditable, PaymentWindowOver
 from orders.lifecycle import EDITABLE, Status
 from orders.models import Order, OrderEvent, OrderItem
 from orders.services.placing import hold_until, insufficient_stock
-from orders.services.pricing import Line, add_up, find_products, items_of, price, units_of
-from orders.services.timeline import compare_and_set, find_order, move, refuse_move, write_event
+from orders.services.pricing import Line, PricedLine, add_up, find_offers, items_of, price, units_of
+from orders.services.timeline import change_locked, find_order, move, refuse_move, write_event
 from orders_project import money
 from orders_project.errors import InvalidRequest, PreconditionFailed
+from orders_project.rows import Insert, insert
 from orders_project.transactions import one_transaction
 from reservations import services as reservations
 
@@ -49,7 +50,7 @@ def submit(*, business_id: UUID, order_id: UUID, actor: str, now: datetime) -> O
         payment_due_at=due,
     )
     if moved:
-        _hold(order, units_of(order.items.all()), actor=actor, now=now)
+        _hold(order, units_of(order.items.all()), held={}, actor=actor, now=now)
         write_event(order, Kind.SUBMITTED, actor=actor, now=now)
     return order
 
@@ -71,41 +72,38 @@ def edit(
     InactiveProducts, DiscountTooLarge, InvalidRequest, OrderNotFound.
     """
     order = _lock_for_edit(business_id=business_id, order_id=order_id, expected_version=expected_version, now=now)
+    business = order.business
     before = list(order.items.all())
-    products = find_products(order.business, [line.product for line in change.lines])
-    lines = price(change.lines, products, agreed={item.product_id: item.unit_price for item in before})
-    amounts = add_up(order.business, lines, shipping_fee=change.shipping_fee, discount=change.discount)
-    Order.objects.filter(id=order_id).update(shipping_address=change.shipping_address, note=change.note, **amounts)
+    offers = find_offers(business, [line.product for line in change.lines])
+    lines = price(change.lines, offers, agreed={item.product_id: item.unit_price for item in before})
+    amounts = add_up(business, lines, shipping_fee=change.shipping_fee, discount=change.discount)
+    order = change_locked(order, shipping_address=change.shipping_address, note=change.note, **amounts)
     order.items.all().delete()
-    items = OrderItem.objects.bulk_create(items_of(order, lines))
-    order.refresh_from_db()
+    insert(Insert(OrderItem, items_of(business=business, order_id=order_id, lines=lines)))
     if order.status == Status.PENDING:
-        _hold(order, units_of(lines), actor=actor, now=now)
+        held = reservations.units_held(business_id=business_id, order_ids=[order_id])[order_id]
+        _hold(order, units_of(lines), held=held, actor=actor, now=now)
     write_event(
         order,
         Kind.EDITED,
         actor=actor,
         now=now,
         total=money.text(order.total, order.currency),
-        items=_difference(before, items),
+        items=_difference(before, lines),
     )
     return order
 
 
 def _lock_for_edit(*, business_id: UUID, order_id: UUID, expected_version: int | None, now: datetime) -> Order:
-    """Count the edit in the order's version, which locks its row, if the order may still be edited."""
-    where: dict[str, Any] = {"status__in": EDITABLE}
-    if expected_version is not None:
-        where["version"] = expected_version
-    locked = compare_and_set(business_id=business_id, order_id=order_id, where=where)
-    order = find_order(business_id=business_id, order_id=order_id)
-    if not locked and expected_version not in (None, order.version):
+    """The order, locked, if it may still be edited."""
+    order = find_order(business_id=business_id, order_id=order_id, locked=True)
+    if expected_version not in (None, order.version):
         raise PreconditionFailed(
             "The order was changed since you read it. Read it again, then decide.",
             version=order.version,
             expected=expected_version,
         )
-    if not locked:
+    if order.status not in EDITABLE:
         raise refuse_move(order, "edited", NotEditable)
     _refuse_overdue(order, now)
     return order
@@ -122,10 +120,9 @@ def _window_over(due: datetime) -> PaymentWindowOver:
     )
 
 
-def _hold(order: Order, units: Mapping[UUID, int], *, actor: str, now: datetime) -> None:
-    """Make the order hold these units, or raise InsufficientStock."""
+def _hold(order: Order, units: Mapping[UUID, int], *, held: Mapping[UUID, int], actor: str, now: datetime) -> None:
+    """Make the order hold these units instead of those that it has `held`, or raise InsufficientStock."""
     assert order.payment_due_at is not None  # a pending order has one, by the table's rule
-    held = reservations.units_held(business_id=order.business_id, order_ids=[order.id])[order.id]
     shelf = reservations.look_at_shelf(
         business_id=order.business_id,
         product_ids={*units, *held},
@@ -136,11 +133,11 @@ def _hold(order: Order, units: Mapping[UUID, int], *, actor: str, now: datetime)
     )
     shelf.put_back(held)
     if short := shelf.admit(units):
-        products = find_products(order.business, units)
-        raise insufficient_stock(short, {shortage.product_id: products[shortage.product_id] for shortage in short})
+        raise insufficient_stock(short, find_offers(order.business, units))
     reservations.change_holds(
         business_id=order.business_id,
         order_id=order.id,
+        held=held,
         units=units,
         expires_at=order.payment_due_at,
         actor=actor,
@@ -148,10 +145,10 @@ def _hold(order: Order, units: Mapping[UUID, int], *, actor: str, now: datetime)
     )
 
 
-def _difference(before: Sequence[OrderItem], after: Sequence[OrderItem]) -> list[dict[str, Any]]:
+def _difference(before: Sequence[OrderItem], after: Sequence[PricedLine]) -> list[dict[str, Any]]:
     """What an edit changed, a line for each SKU: `from` and `to` how many."""
     had = {item.sku: item.quantity for item in before}
-    has = {item.sku: item.quantity for item in after}
+    has = {line.product.sku: line.quantity for line in after}
     return [
         {"sku": sku, "from": had.get(sku, 0), "to": has.get(sku, 0)}
         for sku in {**had, **has}
@@ -169,17 +166,12 @@ def extend_hold(
     """
     if not now < until <= now + timedelta(minutes=LONGEST_PAYMENT_WINDOW):
         raise InvalidRequest.at("until", "out_of_range", "A hold can end at most 24 hours from now.")
-    due = find_order(business_id=business_id, order_id=order_id).payment_due_at
-    extended = compare_and_set(
-        business_id=business_id,
-        order_id=order_id,
-        where={"status": Status.PENDING, "payment_due_at__gt": now},
-        payment_due_at=until,
-    )
-    order = find_order(business_id=business_id, order_id=order_id)
-    if not extended:
-        _refuse_overdue(order, now)
+    order = find_order(business_id=business_id, order_id=order_id, locked=True)
+    _refuse_overdue(order, now)
+    if order.status != Status.PENDING:
         raise refuse_move(order, "held for longer")
+    due = order.payment_due_at
+    order = change_locked(order, payment_due_at=until)
     alive = reservations.extend(business_id=business_id, order_id=order_id, until=until, now=now)
     if alive < len(units_of(order.items.all())):
         # Who asked in time may be served too late: a buyer whose clock was ahead took the goods meanwhile.

@@ -7,7 +7,7 @@ from uuid import UUID
 from orders.errors import ShippingDetailsRequired
 from orders.lifecycle import Status
 from orders.models import Order, OrderEvent, Shipment
-from orders.services.timeline import compare_and_set, find_order, move, refuse_move, write_event
+from orders.services.timeline import change_locked, find_order, move, refuse_move, write_event
 from orders_project.errors import InvalidRequest
 from orders_project.transactions import one_transaction
 
@@ -62,9 +62,9 @@ def _correct_shipment(
     changes = details | ({"shipped_at": shipped_at} if shipped_at else {})
     if all(getattr(shipment, name) == value for name, value in changes.items()):
         return order
-    if not compare_and_set(business_id=order.business_id, order_id=order.id, where={"status": Status.SHIPPED}):
+    if order.status != Status.SHIPPED:
         raise refuse_move(order, Status.SHIPPED)
-    order.refresh_from_db()
+    order = change_locked(order)
     order.shipments.update(**changes)
     write_event(order, Kind.SHIPMENT_CHANGED, actor=actor, now=now, **details)
     return order

@@ -2,12 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from django.db import IntegrityError, transaction
 from django.db.models import F, OuterRef, Subquery
 
@@ -20,6 +20,7 @@ from orders.services.pricing import check_currency, units_of
 from orders.services.timeline import event_of, find_order, refuse_move
 from orders_project import money
 from orders_project.errors import Busy, DomainError
+from orders_project.rows import Insert, Row, insert, row_of
 from orders_project.transactions import one_transaction, violated_constraint
 from reservations import services as reservations
 from reservations.services import Shelf, Wanted
@@ -34,8 +35,7 @@ PAID_AT = Subquery(Payment.objects.filter(order=OuterRef("pk"), kind=Payment.Kin
 BY_HAND = "manual"  # the provider of a payment that a person tells of
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True):
     """Money that came in for an order, as the payment provider or a person tells it.
 
     `currency` is only checked. `at` is when it came, if that was before: a sale that was made elsewhere.
@@ -117,22 +117,22 @@ class _Books:
         self.actor = actor
         self.now = now
         ids = {receipt.order_id for receipt in receipts}
-        found = Order.objects.of(business_id).filter(id__in=ids).select_related("customer", "business").lock()
+        found = Order.objects.of(business_id).filter(id__any_of=ids).lock()
         self.orders = {order.id: order for order in found}
         self.told = {
             (payment.provider, payment.reference): payment
             for payment in Payment.objects.filter(
-                business_id=business_id, reference__in={receipt.reference for receipt in receipts}
+                business_id=business_id, reference__any_of={receipt.reference for receipt in receipts}
             ).select_related("order")
         }
         self.ordered: defaultdict[UUID, list[OrderItem]] = defaultdict(list)
-        for item in OrderItem.objects.filter(order__in=self.orders):
+        for item in OrderItem.objects.filter(order__any_of=self.orders):
             self.ordered[item.order_id].append(item)
         self.held = reservations.units_held(business_id=business_id, order_ids=self.orders)
         self.shelf: Shelf | None = None
         self.payments: list[Payment] = []
         self.changed: defaultdict[tuple[Values, Values], list[UUID]] = defaultdict(list)
-        self.events: list[OrderEvent] = []
+        self.events: list[Row] = []
         self.sold: list[Payment] = []
         self.taken_again: list[Wanted] = []
         self.given_up: list[UUID] = []
@@ -255,9 +255,9 @@ class _Books:
 
     def close(self) -> None:
         """Write what was entered; the counters come last."""
-        Payment.objects.bulk_create(self.payments)
+        payments = [row_of(payment) for payment in self.payments]
+        insert(Insert(Payment, payments), Insert(OrderEvent, self.events))
         self._write_changes()
-        OrderEvent.objects.bulk_create(self.events)
         customers.count_sales(
             sales=[Sale(payment.order.customer_id, payment.amount, payment.at) for payment in self.sold]
         )
@@ -273,8 +273,8 @@ class _Books:
         """Change the orders' rows, those that change alike at once, if they are still what we read; they are,
         for we hold them."""
         for (unchanged, changes), order_ids in self.changed.items():
-            rows = Order.objects.of(self.business_id).filter(id__in=order_ids, **dict(unchanged))
-            if rows.update(version=F("version") + 1, **dict(changes)) < len(order_ids):
+            orders = Order.objects.of(self.business_id).filter(id__any_of=order_ids, **dict(unchanged))
+            if orders.update(version=F("version") + 1, **dict(changes)) < len(order_ids):
                 raise RuntimeError(f"one of the orders {order_ids} changed under its lock")
 
 
@@ -305,14 +305,18 @@ def told_before(order: Order, told: Payment, kind: Payment.Kind, amount: Decimal
     )
 
 
-def payment_event(order: Order, payment: Payment, kind: OrderEvent.Kind) -> OrderEvent:
-    """The line of the timeline for a payment that made the order's present version. Not saved."""
+def payment_event(order: Order, payment: Payment, kind: OrderEvent.Kind) -> Row:
+    """The row of the timeline for a payment that made the order's present version."""
     return event_of(
-        order,
-        kind,
+        business_id=order.business_id,
+        order_id=order.id,
+        version=order.version,
+        kind=kind,
         actor=payment.actor,
         now=payment.at,
-        provider=payment.provider,
-        reference=payment.reference,
-        amount=money.text(payment.amount, payment.currency),
+        facts={
+            "provider": payment.provider,
+            "reference": payment.reference,
+            "amount": money.text(payment.amount, payment.currency),
+        },
     )

@@ -1,20 +1,22 @@
 """From what is asked for to lines with a product and a price. Prices come from the catalog."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from uuid import UUID
 
-from catalog.models import Business, Product
+import msgspec
+
+from catalog.models import Business
 from orders.errors import CurrencyMismatch, DiscountTooLarge, InactiveProducts, UnknownProducts
-from orders.models import Order, OrderItem
+from orders.models import OrderItem
 from orders_project import money
 from orders_project.errors import InvalidRequest
+from orders_project.ids import new_id
+from orders_project.rows import Row, select
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """One product of an order, by SKU or by id. A price only where the sale was made elsewhere before."""
 
     product: str | UUID
@@ -22,11 +24,20 @@ class Line:
     unit_price: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PricedLine:
+class Offer(msgspec.Struct, frozen=True):
+    """A product as the catalog offers it at this moment."""
+
+    id: UUID
+    sku: str
+    name: str
+    price: Decimal
+    is_active: bool
+
+
+class PricedLine(msgspec.Struct, frozen=True):
     """A line with its product and the price that the order will keep."""
 
-    product: Product
+    product: Offer
     quantity: int
     unit_price: Decimal
 
@@ -35,36 +46,43 @@ class PricedLine:
         return self.unit_price * self.quantity
 
 
-def find_products(business: Business, names: Iterable[str | UUID]) -> dict[str | UUID, Product]:
-    """The business's products of these SKUs and ids, under the name they were asked for by."""
+OFFERS = """
+    SELECT id, sku, name, price, is_active FROM catalog_product
+    WHERE business_id = %s AND (sku = ANY(%s) OR id = ANY(%s))
+"""
+
+
+def find_offers(business: Business, names: Iterable[str | UUID]) -> dict[str | UUID, Offer]:
+    """The business's products of these SKUs and ids, under both."""
     wanted = set(names)
     skus = [name for name in wanted if isinstance(name, str)]
     ids = [name for name in wanted if isinstance(name, UUID)]
-    found: dict[str | UUID, Product] = {}
-    for product in Product.objects.of(business.id).named(skus=skus, ids=ids):
-        found |= {product.sku: product, product.id: product}
+    found: dict[str | UUID, Offer] = {}
+    for values in select(OFFERS, business.id, skus, ids):
+        offer = Offer(*values)
+        found[offer.sku] = found[offer.id] = offer
     return found
 
 
 def price(
     lines: Iterable[Line],
-    products: Mapping[str | UUID, Product],
+    offers: Mapping[str | UUID, Offer],
     agreed: Mapping[UUID, Decimal] | None = None,
 ) -> list[PricedLine]:
     """The lines at the catalog's price of this moment, or at the one that was `agreed` before; the same
     product at the same price is one line. Raises UnknownProducts, and InactiveProducts for new ones."""
     lines = list(lines)
     agreed = agreed or {}
-    unknown = [line.product for line in lines if line.product not in products]
+    unknown = [line.product for line in lines if line.product not in offers]
     if unknown:
         raise UnknownProducts(
             f"Not sold here: {', '.join(map(str, unknown))}.",
             items=[{"sku" if isinstance(name, str) else "product": str(name)} for name in unknown],
         )
     quantities: defaultdict[tuple[UUID, Decimal], int] = defaultdict(int)
-    by_id: dict[UUID, Product] = {}
+    by_id: dict[UUID, Offer] = {}
     for line in lines:
-        product = products[line.product]
+        product = offers[line.product]
         by_id[product.id] = product
         unit_price = agreed.get(product.id, product.price) if line.unit_price is None else line.unit_price
         quantities[product.id, unit_price] += line.quantity
@@ -117,20 +135,21 @@ def units_of(lines: Iterable[PricedLine | OrderItem]) -> dict[UUID, int]:
     return dict(units)
 
 
-def items_of(order: Order, lines: Sequence[PricedLine]) -> list[OrderItem]:
-    """The order's items, with the SKU, name and price of this moment. Not saved."""
+def items_of(*, business: Business, order_id: UUID, lines: Iterable[PricedLine]) -> list[Row]:
+    """The rows of an order's items, with the SKU, name and price of this moment."""
     return [
-        OrderItem(
-            business_id=order.business_id,
-            order=order,
-            position=position,
-            product=line.product,
-            sku=line.product.sku,
-            name=line.product.name,
-            currency=order.currency,
-            unit_price=line.unit_price,
-            quantity=line.quantity,
-            line_total=line.total,
-        )
+        {
+            "id": new_id(),
+            "business_id": business.id,
+            "order_id": order_id,
+            "position": position,
+            "product_id": line.product.id,
+            "sku": line.product.sku,
+            "name": line.product.name,
+            "currency": business.currency,
+            "unit_price": line.unit_price,
+            "quantity": line.quantity,
+            "line_total": line.total,
+        }
         for position, line in enumerate(lines, start=1)
     ]

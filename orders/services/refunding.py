@@ -4,7 +4,6 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
 from django.db.models import Sum
 
 from orders.errors import RefundTooLarge
@@ -13,10 +12,11 @@ from orders.models import Order, OrderEvent, Payment
 from orders.services.ending import cancel
 from orders.services.paying import payment_event, told_before
 from orders.services.pricing import check_currency
-from orders.services.timeline import compare_and_set, find_order, refuse_move, write_event
+from orders.services.timeline import change_locked, compare_and_set, find_order, refuse_move, write_event
 from orders.services.worth import restate_worth
 from orders_project import money
-from orders_project.transactions import one_transaction, violated_constraint
+from orders_project.rows import Insert, insert
+from orders_project.transactions import one_transaction
 
 Kind = OrderEvent.Kind
 
@@ -38,14 +38,14 @@ def record_failed_payment(
         where={"status": Status.PENDING},
         payment_status=PaymentStatus.FAILED,
     )
-    order = find_order(business_id=business_id, order_id=order_id)
-    if not noted and release and order.cancel_reason == CancelReason.PAYMENT_FAILED:
-        return order  # told twice
-    if not noted:
+    if noted is None:
+        order = find_order(business_id=business_id, order_id=order_id)
+        if release and order.cancel_reason == CancelReason.PAYMENT_FAILED:
+            return order  # told twice
         raise refuse_move(order, "failed")
-    write_event(order, Kind.PAYMENT_FAILED, actor=actor, now=now, **told)
+    write_event(noted, Kind.PAYMENT_FAILED, actor=actor, now=now, **told)
     if not release:
-        return order
+        return noted
     return cancel(
         business_id=business_id, order_id=order_id, reason=CancelReason.PAYMENT_FAILED, actor=actor, now=now
     )
@@ -89,8 +89,7 @@ def record_refund(
         payment_status = PaymentStatus.REFUND_DUE
     else:
         payment_status = PaymentStatus.PARTIALLY_REFUNDED
-    compare_and_set(business_id=business_id, order_id=order_id, where={}, payment_status=payment_status)
-    order.refresh_from_db()
+    order = change_locked(order, payment_status=payment_status)
     refund = Payment(
         business_id=business_id,
         order=order,
@@ -102,15 +101,11 @@ def record_refund(
         at=now,
         actor=actor,
     )
-    try:
-        with transaction.atomic():
-            refund.save(force_insert=True)
-    except IntegrityError as error:
-        if violated_constraint(error) != "payment_once":
-            raise
+    Payment.objects.bulk_create([refund], ignore_conflicts=True)
+    recorded = Payment.objects.get(business_id=business_id, provider=provider, reference=reference)
+    if recorded.id != refund.id:
         # Told of another order at the same moment; of this one it can't be, for we hold it.
-        told = Payment.objects.get(business_id=business_id, provider=provider, reference=reference)
-        return told_before(order, told, Payment.Kind.REFUND, amount)
-    payment_event(order, refund, Kind.REFUNDED).save(force_insert=True)
+        return told_before(order, recorded, Payment.Kind.REFUND, amount)
+    insert(Insert(OrderEvent, [payment_event(order, refund, Kind.REFUNDED)]))
     restate_worth(customer_ids=[order.customer_id], now=now)
     return order

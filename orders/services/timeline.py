@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.db.models import F
+from django.db.models.sql import UpdateQuery
 
 from orders.errors import IllegalTransition, OrderNotFound
 from orders.lifecycle import MAY_BECOME, Status, may_become
 from orders.models import Order, OrderEvent
+from orders_project.ids import new_id
+from orders_project.rows import Insert, Row, insert
 
 Kind = OrderEvent.Kind
 
@@ -26,11 +29,26 @@ def find_order(*, business_id: UUID, order_id: UUID, locked: bool = False) -> Or
     return order
 
 
-def compare_and_set(*, business_id: UUID, order_id: UUID, where: Mapping[str, Any], **changes: Any) -> bool:
-    """Change an order if it is as `where` says. The row count is the answer: of several who try at once
-    the database lets one through, and the row stays theirs until the transaction ends."""
-    rows = Order.objects.of(business_id).filter(id=order_id, **where)
-    return bool(rows.update(version=F("version") + 1, **changes))
+def compare_and_set(
+    *, business_id: UUID, order_id: UUID, where: Mapping[str, Any], **changes: Any
+) -> Order | None:
+    """Change an order if it is as `where` says; returns it as it is then, or None. Of several who try at
+    once the database lets one through, and the row stays theirs until the transaction ends."""
+    order = Order.objects.of(business_id).filter(id=order_id, **where)
+    update = cast(UpdateQuery, order.query.chain(UpdateQuery))
+    update.add_update_values({"version": F("version") + 1, **changes})
+    sql, params = update.sql_with_params()
+    return next(iter(Order.objects.raw(f"{sql} RETURNING *", params)), None)
+
+
+def change_locked(order: Order, **changes: Any) -> Order:
+    """Change an order that the caller has locked; returns it as it is then."""
+    changed = compare_and_set(
+        business_id=order.business_id, order_id=order.id, where={"version": order.version}, **changes
+    )
+    if changed is None:
+        raise RuntimeError(f"order {order.id} changed under its lock")
+    return changed
 
 
 def move(*, business_id: UUID, order_id: UUID, to: Status, **changes: Any) -> tuple[Order, bool]:
@@ -42,32 +60,53 @@ def move(*, business_id: UUID, order_id: UUID, to: Status, **changes: Any) -> tu
     moved = compare_and_set(
         business_id=business_id,
         order_id=order_id,
-        where={"status__in": may_become(to)},
+        where={"status__any_of": may_become(to)},
         status=to,
         **changes,
     )
+    if moved is not None:
+        return moved, True
     order = find_order(business_id=business_id, order_id=order_id)
-    if not moved and order.status != to:
+    if order.status != to:
         raise refuse_move(order, to)
-    return order, moved
+    return order, False
 
 
-def event_of(order: Order, kind: Kind, *, actor: str, now: datetime, **facts: Any) -> OrderEvent:
-    """The event of the change that made the order's present version. Not saved."""
-    return OrderEvent(
-        business_id=order.business_id,
-        order=order,
-        version=order.version,
-        kind=kind,
-        actor=actor,
-        at=now,
-        facts=facts,
-    )
+def event_of(
+    *,
+    business_id: UUID,
+    order_id: UUID,
+    version: int,
+    kind: Kind,
+    actor: str,
+    now: datetime,
+    facts: dict[str, Any],
+) -> Row:
+    """The row of an event: the change that made this version of an order."""
+    return {
+        "id": new_id(),
+        "business_id": business_id,
+        "order_id": order_id,
+        "version": version,
+        "kind": kind,
+        "actor": actor,
+        "at": now,
+        "facts": facts,
+    }
 
 
 def write_event(order: Order, kind: Kind, *, actor: str, now: datetime, **facts: Any) -> None:
     """Write down the change that made the order's present version."""
-    event_of(order, kind, actor=actor, now=now, **facts).save(force_insert=True)
+    event = event_of(
+        business_id=order.business_id,
+        order_id=order.id,
+        version=order.version,
+        kind=kind,
+        actor=actor,
+        now=now,
+        facts=facts,
+    )
+    insert(Insert(OrderEvent, [event]))
 
 
 def refuse_move(

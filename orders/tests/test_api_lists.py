@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from datetime import timedelta
 from urllib.parse import quote, unquote
 
@@ -10,10 +11,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from callers import Caller, refused
+from catalog.models import Product
+from customers.models import Customer
 from customers.services import Buyer
 from factories import ACTOR, BusinessFactory, order_in, pay, place, placement, product, verb
 from orders import services
-from orders.models import Order
+from orders.models import Order, Shipment
 from orders.services import Receipt
 
 pytestmark = pytest.mark.usefixtures("db", "all_is_well")
@@ -263,6 +266,49 @@ def test_search_finds_an_order_by_what_people_know_of_it(shop, api, mug):
     # Signs that SQL reads as patterns are only signs here.
     for words in ("web%1001", "___", "%%", "' OR 1=1 --", "\\\\"):
         assert ids(api.get("/orders", {"search": words})) == [], words
+
+
+@pytest.mark.parametrize("few", [0, 1, 1000])
+def test_search_finds_the_same_by_few_and_by_many(shop, api, mug, monkeypatch, few):
+    monkeypatch.setattr("orders.querysets.FEW", few)
+    hers = [str(place(shop, ("MUG-01", n), buyer=ADA, now=None).id) for n in (1, 2)]
+    sent = [str(order_in(shop, "shipped").id) for _ in range(2)]
+    stranger = BusinessFactory()
+    product(stranger)
+    place(stranger, ("MUG-01", 1), buyer=ADA)
+    for words, found in {"900123": hers, "rm1": sent, "mug-01": hers + sent, "lovelace": hers}.items():
+        assert sorted(ids(api.get(f"/orders?search={words}"))) == sorted(found), words
+
+
+def test_search_looks_for_two_letters_where_words_begin(shop, api, mug):
+    order = place(shop, ("MUG-01", 1), buyer=ADA)
+    for words in ("ad", "Lo", "lovelace", "vel"):
+        assert ids(api.get(f"/orders?search={words}")) == [str(order.id)], words
+    assert ids(api.get("/orders?search=ov")) == []
+
+
+def test_list_by_statuses_that_exclude_each_other_is_empty(shop, api, mug):
+    paid, pending = order_in(shop, "paid"), order_in(shop, "pending")
+    assert ids(api.get("/orders?status=pending&payment_status=paid")) == []
+    assert ids(api.get("/orders?status=pending,draft&payment_status=paid,refunded")) == []
+    assert ids(api.get("/orders?status=pending,paid&payment_status=paid")) == [str(paid.id)]
+    assert ids(api.get("/orders?status=pending,paid&payment_status=pending")) == [str(pending.id)]
+
+
+@pytest.mark.parametrize(
+    ("index", "question"),
+    [
+        ("customer_words", Customer.objects.matching("900123")),
+        ("product_words", Product.objects.matching("mug")),
+        ("shipment_by_tracking", Shipment.objects.filter(business=SOME_ID, tracking_number__istartswith="rm1")),
+    ],
+)
+def test_search_asks_an_index(index, question):
+    """The index is of the very expression that the question has."""
+    with connection.cursor() as cursor:  # else a small table is read whole
+        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_custom_plan")
+    plan = question.explain()
+    assert re.search(rf"{index}.*\n *Index Cond: .*(~\*|upper)", plan), plan
 
 
 # An empty one is refused as well: a client whose variable is empty doesn't mean everybody's orders.

@@ -1,7 +1,7 @@
 """How orders end without the goods: cancelled by someone, or by silence."""
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -129,7 +129,7 @@ def test_expire_due_cancels_and_frees_the_goods(shop, now):
     assert on_shelf(shop) == (10, 0)
     expired = order.events.latest("version")
     assert (expired.kind, expired.actor, expired.version) == ("expired", "job:payment_timeout", 2)
-    assert expired.facts == {"payment_due_at": order.payment_due_at.isoformat()}
+    assert datetime.fromisoformat(expired.facts["payment_due_at"]) == order.payment_due_at
     moved = StockMovement.objects.get(order_id=order.id, kind="expired")
     assert (moved.reserved_delta, moved.actor) == (-4, "job:payment_timeout")
     assert sweep(shop, order.payment_due_at) == 0
@@ -152,6 +152,22 @@ def test_expire_due_after_the_next_buyer_took_the_hold(shop, now):
     assert state(first) == ("cancelled", "pending", "payment_timeout")
     assert ledger(first) == [("reserved", 0, 1), ("expired", 0, -1)]
     assert on_shelf(shop) == (1, 1)
+
+
+def test_expire_leaves_what_changed_since_it_was_seen_to_be_due(shop, now):
+    """Paid, called off or given more time between the sweep's two looks: it is asked again under the lock.
+
+    Red without the status and time in ending.EXPIRE.
+    """
+    product(shop, stock=10)
+    orders = [place(shop, ("MUG-01", 2), now=now) for _ in range(3)]
+    pay(orders[0], now=now)
+    cancel(orders[1], now=now)
+    verb("extend_hold", orders[2], until=now + 20 * MINUTE, reason="they asked", now=now)
+    before = [*map(state, orders), on_shelf(shop)]
+    due = [order.id for order in orders]
+    assert ending._expire(business_id=shop.id, order_ids=due, now=now + 15 * MINUTE) == 0
+    assert [*map(state, orders), on_shelf(shop)] == before
 
 
 def test_expire_due_many_orders_of_the_same_goods(shop, now, monkeypatch):
@@ -186,6 +202,27 @@ def test_expire_due_is_not_stopped_by_one_bad_row(shop, now, monkeypatch, caplog
     assert all(str(order.id) in caplog.text for order in bad)
     drifted.update(reserved_stock=1)  # repaired
     assert sweep(shop, now + 15 * MINUTE) == broken
+
+
+def test_expire_due_orders_takes_a_batch_of_each_shop_in_turn(shop, now, monkeypatch):
+    """A shop with many due orders keeps nobody else's goods off the shelf until it is through."""
+    monkeypatch.setattr(ending, "SWEEP_BATCH", 2)
+    others = [BusinessFactory(), BusinessFactory()]
+    for business, orders in ((shop, 6), (others[0], 1), (others[1], 3)):
+        product(business)
+        for _ in range(orders):
+            place(business, ("MUG-01", 1), now=now - 15 * MINUTE)
+    expire = ending._expire
+    turns = []
+
+    def watched(*, business_id, **batch):
+        turns.append(business_id)
+        return expire(business_id=business_id, **batch)
+
+    monkeypatch.setattr(ending, "_expire", watched)
+    assert expire_due_orders() == 10
+    assert set(turns[:3]) == {shop.id, *(business.id for business in others)}
+    assert turns[-1] == shop.id
 
 
 def test_expire_due_orders_goes_through_every_shop(shop, now):

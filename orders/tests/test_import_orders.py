@@ -70,7 +70,7 @@ def parts(order):
 
 def money_back(order):
     """What went back of an order, as (reference, amount)."""
-    return [(p.reference, p.amount) for p in order.payments.filter(kind=Payment.Kind.REFUND).order_by("at")]
+    return [(p.reference, p.amount) for p in order.payments.filter(kind=Payment.Kind.REFUND).order_by("at", "id")]
 
 
 # --- What an invoice becomes -----------------------------------------------------------------

@@ -1,11 +1,11 @@
 """Placing an order: who buys, what it costs, what it holds, and every reason to say no."""
 
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from catalog.models import Product, StockMovement
 from customers.errors import InvalidPhone, UnknownCustomer

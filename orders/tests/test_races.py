@@ -415,7 +415,7 @@ def test_confirm_payment_against_the_next_buyer(shop, at_once, now, turned):
     """Failure 1: two buyers get the last unit. The worker is dead; the first pays late while the next one
     takes back the overdue hold.
 
-    The guard: the lock on the holds in reservations.services._active.
+    The guard: the lock on the holds in reservations.services._held_by.
     """
     product(shop, stock=1)
     late = place(shop, ("MUG-01", 1), now=now - 16 * MINUTE)
@@ -451,7 +451,7 @@ def test_confirm_payment_while_the_next_buyer_looks(shop, at_once, now, no_secon
 def test_confirm_payment_against_cancel(shop, at_once, turned):
     """Both happen, in one order or the other, and both end in money that is owed and goods that are back.
 
-    The guards: the statuses in the WHEREs of `cancel`, and the lock on the order in paying._Books.
+    The guards: the status in the WHERE of timeline.move, and the lock on the order in paying._Books.
     """
     product(shop, stock=10)
     order = place(shop, ("MUG-01", 2))
@@ -469,8 +469,7 @@ def test_confirm_payment_against_cancel(shop, at_once, turned):
 def test_cancel_against_the_sweep(shop, at_once, now, turned):
     """Failure 11: cancelling restores twice. Exactly one of them ends the order.
 
-    The guards: the statuses in the WHEREs of `cancel`; in ending._expire the lock, and the status and time
-    asked again (one of the two is enough; with both out it is red).
+    The guards: the status in the WHERE of timeline.move, and the lock in ending.EXPIRE.
     """
     product(shop, stock=10)
     order = place(shop, ("MUG-01", 2), now=now - 15 * MINUTE)
@@ -485,8 +484,7 @@ def test_cancel_against_the_sweep(shop, at_once, now, turned):
 def test_edit_against_confirm_payment(shop, at_once, turned):
     """Failure 13: editing an order leaves stock wrong. What is paid is what it was, or the money is refused.
 
-    The guards: the status in the WHERE of editing._lock_for_edit, and the lock on the order in
-    paying._Books.
+    The guards: the lock on the order in editing._lock_for_edit, and the one in paying._Books.
     """
     product(shop, stock=10, price="9.90")
     order = place(shop, ("MUG-01", 2))
@@ -501,8 +499,7 @@ def test_edit_against_confirm_payment(shop, at_once, turned):
 def test_extend_hold_against_the_sweep(shop, at_once, now, turned):
     """A hold whose time is up is not revived, and one that was given time is not taken.
 
-    The guards: the status and time in the WHERE of extend_hold; in ending._expire the lock, and the status
-    and time asked again (one of the two is enough; with both out it is red).
+    The guards: the lock on the order in extend_hold, and the lock in ending.EXPIRE.
     """
     product(shop, stock=10)
     order = place(shop, ("MUG-01", 2), now=now - 15 * MINUTE)
@@ -608,7 +605,7 @@ def test_adjust_stock_same_key_for_two_products(shop, at_once):
 def test_cancel_twenty_times(shop, at_once):
     """Failure 11: cancelling restores twice.
 
-    The guard: the statuses in the WHEREs of `cancel`.
+    The guard: the status in the WHERE of timeline.move.
     """
     product(shop, stock=10)
     pending, paid = place(shop, ("MUG-01", 2)), pay(place(shop, ("MUG-01", 3)))
@@ -641,7 +638,7 @@ def test_record_failed_payment_against_confirm_payment(shop, at_once, turned):
 def test_edit_from_the_same_version(shop, at_once):
     """Failure 20: the last writer wins, and the others' changes are lost without a word.
 
-    The guard: the version in the WHERE of editing._lock_for_edit.
+    The guard: the lock on the order in editing._lock_for_edit, and the version that is asked under it.
     """
     product(shop, stock=100)
     order = place(shop, ("MUG-01", 1))
@@ -741,8 +738,7 @@ def test_confirm_payment_late_while_the_same_buyers_order_is_cancelled(shop, at_
 def test_expire_due_by_several_workers_at_once(shop, at_once, now):
     """Two beats double every tick. Each order expires once, and each unit comes back once.
 
-    The guards: in ending._expire the lock, and the status and time asked again (one of the two is enough;
-    with both out it is red).
+    The guard: the lock in ending.EXPIRE.
     """
     product(shop, "MUG-01", stock=100)
     product(shop, "TEA-01", stock=100)
@@ -756,7 +752,7 @@ def test_expire_due_by_several_workers_at_once(shop, at_once, now):
 def test_place_while_overdue_holds_are_swept(shop, at_once, now):
     """A shelf full of overdue holds, thirty buyers, and the sweep at the same time: ten units go to ten.
 
-    The guard: the lock on the holds in reservations.services._active.
+    The guard: the lock on the holds in reservations.services._held_by.
     """
     product(shop, stock=10)
     for _ in range(10):

@@ -8,17 +8,19 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
+from io import StringIO
 from zoneinfo import ZoneInfo
 
 import pytest
-from django.db import connection
+from django.core.management import call_command
+from django.db import connection, transaction
 
 from callers import Caller, refused
 from catalog.models import Business
 from catalog.services import adjust_stock
 from factories import ACTOR, BusinessFactory, order_in, pay, place, product, verb
 from orders.invariants import findings
-from orders.models import Order, Payment
+from orders.models import DailySales, Order, Payment
 from orders.services import expire_due
 from orders.stats import shop_stats
 from orders.views.statistics import time_zones
@@ -514,10 +516,93 @@ def test_stats_of_five_years_by_day_ask_as_much_as_of_one(shop, api, mug, django
     order_in(shop, "paid")
     api.get(f"/orders/stats/{shop.id}")  # the key's use is noted
     for since in ("2025-12-31", "2022-01-01"):
-        with django_assert_num_queries(
-            7
-        ):  # the key, its clock, the instant, and what was placed, paid, refunded, owed
+        with django_assert_num_queries(3):  # the key, the instant, and the figures
             assert api.get(f"/orders/stats/{shop.id}?from={since}&to=2026-12-31").status_code == 200
+
+
+# --- What the database keeps -----------------------------------------------------------------------
+
+
+def slots(shop):
+    return set(DailySales.objects.filter(business=shop).values_list("slot", flat=True))
+
+
+@pytest.mark.usefixtures("db")
+@pytest.mark.parametrize("tz", [NEW_YORK, "Pacific/Kiritimati"])
+def test_stats_of_a_shop_that_moves_are_of_its_new_days(history, tz):
+    history.time_zone = tz
+    history.save(update_fields=["time_zone"])
+    assert findings() == []
+    first, last = RANGES[0]
+    part = shop_stats(business=history, first=first, last=last, tz=tz, interval="day")["currencies"][0]
+    book = expected(history, first, last, tz, "day")[part["currency"]]
+    assert {each["start"]: figures(each) for each in part["by_interval"]} == {
+        start: book.by_interval[start].shown() for start in starts(first, last, "day")
+    }
+
+
+@pytest_one
+def test_stats_that_drifted_are_counted_anew(shop, mug):
+    order_in(shop, "delivered")
+    DailySales.objects.filter(business=shop).update(gross=7, slot=3)
+    assert [finding.invariant[:4] for finding in findings()] == ["I12c"]
+    call_command("rebuild_stats", verbosity=0, stdout=StringIO())
+
+
+@pytest_one
+def test_stats_of_money_told_of_in_any_order(shop, mug):
+    """Rows may come in any order in their transaction, and from any hand."""
+    order = pay(place(shop, ("MUG-01", 3), now=NOON), now=NOON + MINUTE)
+    verb("cancel", order, reason="x", now=NOON + 2 * DAY)
+    refund(order, Decimal(12), NOON + DAY)  # told of late: it went back before the order was cancelled
+    by_day = {
+        each["start"].day: each["refunded"] for each in total(shop)["by_interval"] if each["refunded"] != "0.00"
+    }
+    assert by_day == {21: "12.00", 22: "18.00"}
+    assert findings() == []
+    with transaction.atomic():
+        Order.objects.filter(id=order.id).update(cancelled_at=NOON + HOUR)
+        assert findings() == []
+        Order.objects.filter(id=order.id).update(placed_at=NOON - DAY, cancelled_at=NOON + 5 * DAY)
+
+
+@pytest.mark.usefixtures("committed", "all_is_well")
+def test_stats_of_orders_at_once_wait_for_none_of_each_other(shop, at_once, now):
+    """All of them have counted their order and none has committed when they meet at the shelf."""
+    mug = product(shop, stock=100)
+    orders = at_once([lambda: place(shop, ("MUG-01", 1), now=now)] * 8, behind=mug.stock)
+    assert slots(shop) == set(range(1, 9))
+    at_once([lambda order=order: pay(order, now=now) for order in orders], behind=mug.stock)
+    part = total(shop, now.date(), now.date())
+    assert (part["placed"], part["orders"]) == (8, 8)
+
+
+@pytest.mark.usefixtures("committed", "all_is_well")
+def test_stats_go_on_when_every_slot_is_taken(shop, another_session):
+    product(shop)
+    session = another_session()
+    session.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended(%s, slot)) FROM generate_series(1, 64) AS slot",
+        [str(shop.id)],
+    )
+    pay(place(shop, ("MUG-01", 1)))
+    assert max(slots(shop)) < 0
+
+
+@pytest.mark.usefixtures("committed", "all_is_well")
+def test_stats_of_an_order_on_its_way_while_the_shop_moves(shop, at_once):
+    """Who changes the time zone waits for those who have counted by the old one, and they don't wait."""
+    mug = product(shop)
+
+    def move():
+        Business.objects.filter(id=shop.id).update(time_zone="Pacific/Kiritimati")
+
+    def order():
+        return place(shop, ("MUG-01", 1))
+
+    one, _, other = at_once([order, move, order], behind=mug.stock, in_turn=True)
+    there = {order.placed_at.astimezone(ZoneInfo("Pacific/Kiritimati")).date() for order in (one, other)}
+    assert set(DailySales.objects.filter(business=shop).values_list("day", flat=True)) == there
 
 
 @pytest_one

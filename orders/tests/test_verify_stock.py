@@ -85,6 +85,7 @@ BROKEN = {
     "I9": ["DELETE FROM orders_orderevent WHERE order_id = %(paid)s AND version = 1"],
     "I12": of_order("paid", "orders_payment", "amount = amount - 1"),
     "I12b": ["UPDATE customers_customer SET total_spent = total_spent + 1 WHERE id = %(ada)s"],
+    "I12c": ["UPDATE orders_dailysales SET gross = gross + 1 WHERE paid > 0"],
     "I13": ["UPDATE orders_order SET business_id = %(other)s WHERE id = %(draft)s"],
 }
 
@@ -103,6 +104,17 @@ ALSO_BROKEN = [
     ("I12", ["DELETE FROM orders_payment WHERE order_id = %(paid)s"]),
     ("I12", of_order("cancelled", "orders_payment", "amount = amount * 2")),
     ("I12", ["UPDATE orders_order SET payment_status = 'refunded' WHERE id = %(cancelled)s"]),
+    ("I12", of_order("paid", "orders_payment", "at = at - interval '1 day'")),
+    ("I12c", ["DELETE FROM orders_dailysales WHERE business_id = %(shop)s"]),
+    ("I12c", ["UPDATE orders_dailysales SET day = day + 1, slot = 2 WHERE business_id = %(shop)s"]),
+    ("I12c", ["UPDATE orders_order SET placed_at = placed_at + interval '1 day' WHERE id = %(pending)s"]),
+    (
+        "I12c",
+        [
+            "UPDATE orders_payment SET at = at - interval '2 days'"
+            " WHERE order_id = %(delivered)s AND kind = 'refund'"
+        ],
+    ),
     ("I12b", ["UPDATE customers_customer SET total_orders = total_orders + 1 WHERE id = %(ada)s"]),
     ("I12b", ["UPDATE customers_customer SET last_paid_at = NULL WHERE id = %(ada)s"]),
 ]
@@ -111,7 +123,7 @@ CHILDREN = {
     "catalog_stock": "product_id = %(mug)s",
     "catalog_stockmovement": "order_id = %(paid)s",
     "reservations_stockreservation": "order_id = %(paid)s",
-    "orders_order": "id = %(paid)s",
+    "orders_order": "id = %(draft)s",
     "orders_orderitem": "order_id = %(paid)s",
     "orders_orderevent": "order_id = %(paid)s",
     "orders_payment": "order_id = %(paid)s",

@@ -1,9 +1,11 @@
 """Orders over the API."""
 
+from orders.views.bulk import OrderBulk, PaymentBulk
 from orders.views.orders import OrderDetail, OrderEventList, OrderList, OrderPayment, OrderShipping, OrderStatus
 from orders.views.statistics import OrderStats
 
 __all__ = [
+    "OrderBulk",
     "OrderDetail",
     "OrderEventList",
     "OrderList",
@@ -11,4 +13,5 @@ __all__ = [
     "OrderShipping",
     "OrderStats",
     "OrderStatus",
+    "PaymentBulk",
 ]

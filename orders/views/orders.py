@@ -1,8 +1,6 @@
 """Orders over the API. Each doorway reads the request, calls one verb, and shows the order."""
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -20,7 +18,7 @@ from catalog.errors import KeyReused
 from catalog.schema import refusals
 from customers.errors import InvalidPhone, UnknownCustomer
 from customers.services import Buyer
-from orders import errors, services
+from orders import doorway, errors, services
 from orders.filters import OrderFilter
 from orders.lifecycle import CancelReason, PaymentStatus, Status
 from orders.models import Order, OrderEvent
@@ -33,14 +31,14 @@ from orders.serializers import (
     ShippingSerializer,
     StatusSerializer,
 )
-from orders.services import Edit, Line, Placed, Placement, Receipt
+from orders.services import Edit, Line, Placement, Receipt
+from orders.shown import show_orders
 from orders_project.api.filters import check_parameters
 from orders_project.api.reading import etag, read_body, read_idempotency_key, read_if_match
 from orders_project.api.schema import ETAG, IDEMPOTENCY_KEY, IF_MATCH, LOCATION, REPLAYED
 from orders_project.clock import database_now
-from orders_project.errors import InvalidParameter, PreconditionFailed
-from orders_project.locks import lock
-from reservations.models import StockReservation
+from orders_project.errors import DomainError, InvalidParameter, PreconditionFailed
+from orders_project.rows import row_of
 
 CANCELLED_BY_REQUEST = "cancelled by request"
 
@@ -59,26 +57,12 @@ REFUSED_PLACEMENTS = (
 )
 
 
-def shown(orders: Sequence[Order]) -> list[dict[str, Any]]:
-    """Orders as the API shows them, with their holds; the queries are the same few for any number."""
-    holds: defaultdict[UUID, list[StockReservation]] = defaultdict(list)
-    for hold in (
-        StockReservation.objects.of_orders(order.id for order in orders).select_related("product").order_by("id")
-    ):
-        holds[hold.order_id].append(hold)
-    context = {"holds": holds, "now": database_now()}
-    return OrderSerializer(orders, many=True, context=context).data  # type: ignore[return-value]
-
-
-def answer(
-    access: Access, order_id: UUID, *, status: int = 200, headers: dict[str, str] | None = None
-) -> Response:
+def answer(access: Access, order_id: UUID) -> Response:
     """The order as it stands, with its version as ETag. Raises OrderNotFound."""
-    order = Order.objects.of(access.business.id).with_details().filter(id=order_id).first()
-    if order is None:
-        raise errors.OrderNotFound("There is no such order.", order=str(order_id))
-    (body,) = shown([order])
-    return Response(body, status=status, headers={**etag(order.version), **(headers or {})})
+    orders = Order.objects.of(access.business.id).filter(id=order_id)
+    for body in show_orders(orders, now=database_now()):
+        return Response(body, headers=etag(body["version"]))
+    raise errors.OrderNotFound("There is no such order.", order=str(order_id))
 
 
 class OrderList(ListAPIView[Order]):
@@ -87,7 +71,7 @@ class OrderList(ListAPIView[Order]):
     queryset = Order.objects.none()
 
     def get_queryset(self) -> QuerySet[Order]:
-        return Order.objects.of(access_of(self.request).business.id).with_details()
+        return Order.objects.of(access_of(self.request).business.id)
 
     @extend_schema(
         tags=["Orders"], summary="List orders", responses={200: OrderSerializer(many=True), **refusals()}
@@ -95,7 +79,8 @@ class OrderList(ListAPIView[Order]):
     def get(self, request: Request) -> Response:
         """Orders, newest first."""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
-        return self.get_paginated_response(shown(page or []))
+        rows = [row_of(order) for order in page or []]
+        return self.get_paginated_response(show_orders(rows, now=database_now()))
 
     @extend_schema(
         tags=["Orders"],
@@ -109,22 +94,28 @@ class OrderList(ListAPIView[Order]):
         Idempotency-Key or external_id is answered with the first order (200, `Idempotent-Replayed: true`)."""
         check_parameters(request, set())
         access = access_of(request)
-        placed = _place(access, _placement(request))
-        order_id = placed.order.id
-        if placed.replayed:
-            return answer(access, order_id, headers={"Idempotent-Replayed": "true"})
-        return answer(access, order_id, status=201, headers={"Location": f"/api/v1/orders/{order_id}"})
+        now = database_now()
+        outcomes = doorway.place(access, [_placement(request)], now=now)
+        (outcome,), (shown,) = outcomes, doorway.show_placed(outcomes, now=now)
+        if isinstance(outcome, DomainError):
+            raise outcome
+        status, headers = doorway.answered(outcome)
+        return Response(shown, status=status, headers=headers)
 
 
 def _placement(request: Request) -> Placement:
-    body = read_body(request, PlacementSerializer)
+    return placement(read_body(request, PlacementSerializer), idempotency_key=read_idempotency_key(request))
+
+
+def placement(body: dict[str, Any], *, idempotency_key: str | None) -> Placement:
+    """What a valid body asks for."""
     return Placement(
         channel=body["channel"],
         buyer=Buyer(**body["customer"]),
         draft=body.get("draft", False),
         currency=body.get("currency"),
         external_id=body.get("external_id"),
-        idempotency_key=read_idempotency_key(request),
+        idempotency_key=idempotency_key,
         **_editable(body),
     )
 
@@ -138,24 +129,6 @@ def _editable(body: dict[str, Any]) -> dict[str, Any]:
         "shipping_address": body.get("shipping_address"),
         "note": body.get("note", ""),
     }
-
-
-def _place(access: Access, placement: Placement) -> Placed:
-    """Place, with the same key or the same cart answered one at a time."""
-    with ExitStack() as stack:
-        key = placement.idempotency_key
-        if key is not None and not stack.enter_context(lock(f"key:{access.business.id}:{key}", seconds=30)):
-            raise errors.KeyInFlight(
-                "A request with this Idempotency-Key is being answered right now; ask again in a moment.",
-                idempotency_key=key,
-                retry_after=1,
-            )
-        # A double click without a key: the second waits for the first, and is then told about it.
-        cart = f"cart:{access.business.id}:{placement.fingerprint()}"
-        stack.enter_context(lock(cart, seconds=30, wait=5))
-        return services.place(
-            business=access.business, placement=placement, actor=access.actor, now=database_now()
-        )
 
 
 class OrderDetail(APIView):

@@ -45,8 +45,14 @@ class Money(serializers.Field[Decimal, Any, str, Any]):
         return None if amount is None else (amount, instance.currency)
 
     def to_internal_value(self, data: Any) -> Decimal:
-        if type(data) not in (str, int, Decimal) or not self.PLAIN.fullmatch(str(data)):
-            self.fail("not_money")
+        amount = self.read(data)
+        return self.fail("not_money") if amount is None else amount
+
+    @classmethod
+    def read(cls, data: Any) -> Decimal | None:
+        """The amount that a JSON value tells, or None."""
+        if type(data) not in (str, int, Decimal) or not cls.PLAIN.fullmatch(str(data)):
+            return None
         return Decimal(str(data))
 
     def to_representation(self, value: Any) -> str:

@@ -1,7 +1,7 @@
 """JSON as the API takes it: bounded, unambiguous, and in text that a person can read."""
 
 import json
-import unicodedata
+import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import IO, Any, NoReturn
@@ -11,18 +11,17 @@ from rest_framework.parsers import BaseParser
 from orders_project.errors import BodyTooLarge, InvalidRequest, MalformedBody
 
 LARGEST_BODY = 256 * 1024  # bytes
+LARGEST_BULK_BODY = 4 * 1024 * 1024
 DEEPEST = 10  # levels of nesting
 LONGEST_PATH = 200  # characters of a field's path that an answer repeats
 
-# Line breaks and tabs belong in notes and addresses; other control characters nowhere.
-WELCOME_CONTROLS = "\n\r\t"
-# Characters that are not seen but change what is read: bidirectional embeddings, overrides and isolates,
+# Control characters, but for the line breaks and tabs that belong in notes and addresses; half a surrogate
+# pair; and what is not seen but changes what is read: bidirectional embeddings, overrides and isolates,
 # zero-width spaces. The joiners U+200C and U+200D stay, for Persian, Indian scripts and emoji need them.
-UNSEEN = {
-    *"\u200b\u2060\ufeff\u2028\u2029",
-    *map(chr, range(0x202A, 0x202F)),
-    *map(chr, range(0x2066, 0x206A)),
-}
+UNREADABLE = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff"
+    r"\u200b\u2028\u2029\u202a-\u202e\u2060\u2066-\u2069\ufeff]"
+)
 
 
 class StrictJSONParser(BaseParser):
@@ -33,6 +32,7 @@ class StrictJSONParser(BaseParser):
     """
 
     media_type = "application/json"
+    largest = LARGEST_BODY
 
     def parse(
         self,
@@ -40,27 +40,10 @@ class StrictJSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        body = stream.read(LARGEST_BODY + 1)
-        if len(body) > LARGEST_BODY:
-            raise BodyTooLarge(f"A body may have {LARGEST_BODY:,} bytes.", limit_bytes=LARGEST_BODY)
-        try:
-            value = json.loads(
-                body.decode("utf-8"),
-                parse_float=Decimal,
-                parse_constant=_refuse_constant,
-                object_pairs_hook=_object_of_unique_names,
-            )
-        except json.JSONDecodeError as error:
-            raise MalformedBody(
-                f"The body is not valid JSON: {error.msg}, at line {error.lineno}, column {error.colno}.",
-                reason=error.msg,
-                line=error.lineno,
-                column=error.colno,
-            ) from error
-        except RecursionError as error:
-            raise MalformedBody("The body is nested too deeply.", reason="too_deep", deepest=DEEPEST) from error
-        except (ValueError, InvalidOperation) as error:  # not UTF-8, or a number beyond all bounds
-            raise MalformedBody("The body is not valid JSON in UTF-8.", reason="unreadable") from error
+        body = stream.read(self.largest + 1)
+        if len(body) > self.largest:
+            raise BodyTooLarge(f"A body may have {self.largest:,} bytes.", limit_bytes=self.largest)
+        value = read_json(body)
         for path, text in _texts(value):
             if unreadable := unreadable_character(text):
                 raise InvalidRequest.at(
@@ -72,14 +55,36 @@ class StrictJSONParser(BaseParser):
         return value
 
 
+class BulkJSONParser(StrictJSONParser):
+    largest = LARGEST_BULK_BODY
+
+
+def read_json(body: bytes) -> Any:
+    """The value of a JSON text. Raises MalformedBody."""
+    try:
+        return json.loads(
+            body.decode("utf-8"),
+            parse_float=Decimal,
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_object_of_unique_names,
+        )
+    except json.JSONDecodeError as error:
+        raise MalformedBody(
+            f"The body is not valid JSON: {error.msg}, at line {error.lineno}, column {error.colno}.",
+            reason=error.msg,
+            line=error.lineno,
+            column=error.colno,
+        ) from error
+    except RecursionError as error:
+        raise MalformedBody("The body is nested too deeply.", reason="too_deep", deepest=DEEPEST) from error
+    except (ValueError, InvalidOperation) as error:  # not UTF-8, or a number beyond all bounds
+        raise MalformedBody("The body is not valid JSON in UTF-8.", reason="unreadable") from error
+
+
 def unreadable_character(text: str) -> str | None:
     """The first character of a text that is a control, unseen or half a surrogate pair, as "U+202E"."""
-    for character in text:
-        if character in UNSEEN or (
-            character not in WELCOME_CONTROLS and unicodedata.category(character) in ("Cc", "Cs")
-        ):
-            return f"U+{ord(character):04X}"
-    return None
+    found = UNREADABLE.search(text)
+    return found and f"U+{ord(found[0]):04X}"
 
 
 def _texts(value: Any) -> Iterator[tuple[str, str]]:

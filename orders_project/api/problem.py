@@ -13,15 +13,13 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from orders_project.errors import Busy, DomainError, InvalidParameter
-from orders_project.transactions import sqlstate
+from orders_project.errors import Busy, DomainError, InvalidParameter, OutcomeUnknown
+from orders_project.transactions import is_undone, sqlstate
 
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 TYPE = "/api/docs#{code}"
-
-STATEMENT_TIMEOUT = "57014"
 
 
 def problem(error: DomainError) -> dict[str, Any]:
@@ -101,12 +99,26 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     if error is None:
         return None
     set_rollback()
-    response = Response(problem(error), status=error.status, content_type=MEDIA_TYPE)
+    return Response(problem(error), status=error.status, content_type=MEDIA_TYPE, headers=headers_of(error))
+
+
+def headers_of(error: DomainError) -> dict[str, str]:
+    """What the answer to a refusal says in headers, beside its problem object."""
+    headers = {}
     if "retry_after" in error.facts:
-        response["Retry-After"] = str(error.facts["retry_after"])
+        headers["Retry-After"] = str(error.facts["retry_after"])
     if error.status == 401:
-        response["WWW-Authenticate"] = "Api-Key"
-    return response
+        headers["WWW-Authenticate"] = "Api-Key"
+    return headers
+
+
+def refusal_of(exc: Exception) -> DomainError:
+    """The refusal that an exception comes to; of a defect, which is written to the log, a server error."""
+    error = _as_refusal(exc, {})
+    if error is None:
+        logger.error("A request failed", exc_info=exc)
+        return ServerError("Something went wrong on our side; it was written down.")
+    return error
 
 
 def _as_refusal(exc: Exception, context: dict[str, Any]) -> DomainError | None:
@@ -114,11 +126,12 @@ def _as_refusal(exc: Exception, context: dict[str, Any]) -> DomainError | None:
         case DomainError():
             return exc
         case OperationalError():
-            # The statement took too long, or the database is away: what happened to a write is then
-            # unknown, and a retry with the same Idempotency-Key finds the truth.
             logger.error("The database gave up (%s): %s", sqlstate(exc), exc)
-            return Busy(
-                "The database did not answer in time. Try again with the same Idempotency-Key.",
+            if is_undone(exc):
+                return Busy("The database did not answer in time; nothing was done. Try again.", retry_after=1)
+            return OutcomeUnknown(
+                "The database went away meanwhile, so we can't tell whether this was done. Ask again with the "
+                "same Idempotency-Key: if it was done you get its answer, and if not it is done then.",
                 retry_after=1,
             )
         case exceptions.Throttled():

@@ -18,9 +18,18 @@ PRICE_NAMES = {"price", "unit_price", "line_total", "subtotal", "total", "amount
 def read_body(request: Request, serializer: type[serializers.Serializer[Any]]) -> dict[str, Any]:
     """The body as the serializer understands it. Raises InvalidRequest with every field that is wrong,
     fields that the serializer doesn't know included: what is sent is either used or refused."""
-    if "Transfer-Encoding" in request.headers:  # WSGI shows no body without a length; it would look empty
+    check_length(request)
+    return read(request.data, serializer)
+
+
+def check_length(request: Request) -> None:
+    """Raises LengthRequired for a body in chunks: WSGI shows none without a length, so it would look empty."""
+    if "Transfer-Encoding" in request.headers:
         raise LengthRequired("Send the body with its Content-Length, not in chunks.", header="Content-Length")
-    body = request.data
+
+
+def read(body: Any, serializer: type[serializers.Serializer[Any]]) -> dict[str, Any]:
+    """What `read_body` does, with a value that is a body, or a row of one in bulk."""
     if not isinstance(body, dict):
         raise InvalidRequest.at("", "not_an_object", "The body must be a JSON object.")
     bound = serializer(data=body)
@@ -37,13 +46,18 @@ def read_idempotency_key(request: Request) -> str | None:
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return None
-    if not 0 < len(key) <= 255 or not key.isascii() or not key.isprintable():
+    if not usable_key(key):
         raise InvalidParameter(
             "An Idempotency-Key has 1 to 255 visible ASCII characters.",
             parameter="Idempotency-Key",
             longest=255,
         )
     return key
+
+
+def usable_key(key: str) -> bool:
+    """Whether this can be an Idempotency-Key."""
+    return 0 < len(key) <= 255 and key.isascii() and key.isprintable()
 
 
 def read_if_match(request: Request) -> int | None:

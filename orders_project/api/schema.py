@@ -23,9 +23,10 @@ from orders_project.errors import (
     InvalidParameter,
     InvalidRequest,
     MalformedBody,
+    OutcomeUnknown,
 )
 
-ANY: tuple[type[DomainError], ...] = (Throttled, Busy, NotAcceptable, InvalidParameter, BadRequest)
+ANY: tuple[type[DomainError], ...] = (Throttled, Busy, OutcomeUnknown, NotAcceptable, InvalidParameter, BadRequest)
 WITH_BODY = (MalformedBody, BodyTooLarge, UnsupportedMediaType, InvalidRequest, LengthRequired)
 
 

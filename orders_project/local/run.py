@@ -42,7 +42,6 @@ def run(host: str, port: str) -> None:
     check_port(host, port)
     environment = {
         "GRANIAN_WORKERS": "2",
-        "GRANIAN_BLOCKING_THREADS": "2",
         **os.environ,
         "HOLDFAST_LOCAL": "1",  # even on servers that DATABASE_URL names, this is no production
         "HOST": host,
@@ -79,8 +78,8 @@ def programs(host: str, port: str) -> list[tuple[str, float, list[str]]]:
             "web",
             10,
             [
-                *(sys.executable, "-m", "granian", "orders_project.wsgi:application"),
-                *("--interface", "wsgi", "--host", host, "--port", port, "--no-ws"),
+                *(sys.executable, "-m", "granian", "orders_project.asgi:application"),
+                *("--interface", "asgi", "--host", host, "--port", port, "--no-ws"),
                 *("--log-level", "warning"),
             ],
         ),

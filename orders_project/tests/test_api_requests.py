@@ -187,6 +187,8 @@ def test_read_for_another_host_is_refused(api):
 
 METHODS = {
     "/orders": {"GET", "POST"},
+    "/orders/bulk": {"POST"},
+    "/orders/bulk/payment": {"PATCH"},
     "/orders/{id}": {"GET", "PUT", "DELETE"},
     "/orders/{id}/status": {"PATCH"},
     "/orders/{id}/payment": {"PATCH"},

@@ -181,4 +181,4 @@ def test_server_keeps_to_the_schema_whatever_it_is_sent(shop, server, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stdout[-10_000:] + done.stderr
-    assert "Tested: 18" in done.stdout
+    assert "Tested: 20" in done.stdout

@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
                 ('product', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='reservations', to='catalog.product')),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('status', 'active')), fields=['product', 'expires_at'], name='hold_active_of_product'), models.Index(fields=['business', 'created_at', 'id'], name='hold_by_age'), models.Index(fields=['business', 'expires_at', 'id'], name='hold_by_expiry'), models.Index(fields=['product', 'created_at'], name='hold_of_product')],
+                'indexes': [models.Index(condition=models.Q(('status', 'active')), fields=['product', 'expires_at'], name='hold_active_of_product'), models.Index(fields=['business', 'created_at', 'id'], name='hold_by_age'), models.Index(fields=['business', 'expires_at', 'id'], name='hold_by_expiry'), models.Index(fields=['product', 'created_at'], name='hold_of_product'), models.Index(condition=models.Q(('status__in', ['released', 'expired'])), fields=['business', 'status', 'created_at', 'id'], name='hold_by_status')],
                 'constraints': [orders_project.constraints.SameBusiness(field='product', name='hold_product_same_business', table='catalog_product'), models.UniqueConstraint(fields=('order_id', 'product', 'business'), name='hold_once_per_order'), models.CheckConstraint(condition=models.Q(('quantity__gt', 0)), name='hold_quantity_positive'), models.CheckConstraint(condition=models.Q(models.Q(('closed_at__isnull', True), ('status', 'active')), models.Q(('closed_at__isnull', False), ('status__in', ['converted', 'released', 'expired'])), _connector='OR'), name='hold_closed_when_ended')],
             },
         ),

@@ -1,0 +1,83 @@
+"""The express lane of availability, and what all lanes ask of an API key."""
+
+import re
+from collections.abc import Sequence
+from typing import ClassVar, TypeVar
+from uuid import UUID
+
+from catalog.authentication import Access, access_of_key, check_may_write
+from catalog.errors import ProductNotFound
+from catalog.models import Stock
+from catalog.throttling import calls_left, seconds_to_wait
+from orders_project.api.problem import Throttled
+from orders_project.api.reading import etag
+from orders_project.errors import DomainError
+from orders_project.express import Answer, Lane, Plain, json_of, refusal
+
+Asked = TypeVar("Asked")
+
+UUID_IN_PATH = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+
+
+class KeyLane(Lane[Asked]):
+    """A lane for the requests of API keys: they are let in, or refused, as Django's views do it."""
+
+    writes: ClassVar[bool]
+
+    def answer(self, key: str, batch: Sequence[Asked]) -> Sequence[Answer | None]:
+        try:
+            access = access_of_key(key)
+            if self.writes:
+                check_may_write(access)
+        except DomainError as error:
+            return [refusal(error)] * len(batch)
+        left = calls_left(access, calls=len(batch))
+        wait = int(seconds_to_wait()) + 1
+        throttled = refusal(Throttled(f"Too many calls; wait {wait} s.", retry_after=wait))
+        return [
+            *(self.answer_to(access, batch[:left]) if left else []),
+            *[throttled] * (len(batch) - left),
+        ]
+
+    def answer_to(self, access: Access, batch: Sequence[Asked]) -> Sequence[Answer | None]:
+        """The answers to what was asked with this access, in its order; None where Django should answer."""
+        raise NotImplementedError
+
+
+class AvailabilityLane(KeyLane[UUID]):
+    """GET /products/{id}/availability: however many ask at once, the database is asked once."""
+
+    method = "GET"
+    path = re.compile(f"/api/v1/products/({UUID_IN_PATH})/availability")
+    largest_body = 0
+    most_together = 500
+    writes = False
+
+    def read(self, plain: Plain) -> UUID:
+        return UUID(plain.path[1])
+
+    def answer_to(self, access: Access, batch: Sequence[UUID]) -> Sequence[Answer]:
+        shelves = Stock.objects.of(access.business.id).filter(product_id__any_of=set(batch))
+        found = {
+            product_id: Answer(
+                200,
+                json_of(
+                    {
+                        "product": product_id,
+                        "sku": sku,
+                        "stock_quantity": on_shelf,
+                        "reserved_stock": reserved,
+                        "available": on_shelf - reserved,
+                        "version": version,
+                    }
+                ),
+                etag(version),
+            )
+            for product_id, sku, on_shelf, reserved, version in shelves.values_list(
+                "product_id", "product__sku", "stock_quantity", "reserved_stock", "version"
+            )
+        }
+        return [
+            found.get(product_id) or refusal(ProductNotFound("There is no such product.", product=str(product_id)))
+            for product_id in batch
+        ]

@@ -1,0 +1,108 @@
+"""The express lanes of orders: placing and paying, alone and in bulk."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from catalog.authentication import Access
+from catalog.express import UUID_IN_PATH, KeyLane
+from orders import doorway
+from orders.plain import read_placement, read_placements, read_receipt, read_receipts
+from orders.services import Placed, Placement, Receipt
+from orders.shown import Shown
+from orders_project.api.parsing import LARGEST_BODY, LARGEST_BULK_BODY
+from orders_project.api.reading import etag, usable_key
+from orders_project.clock import database_now
+from orders_project.errors import DomainError
+from orders_project.express import Answer, Lane, Plain, json_of, refusal
+
+MOST_TOGETHER = 300  # orders in one transaction: more gain nothing, and make those who wait wait longer
+
+
+class PlacingLane(KeyLane[Placement]):
+    """POST /orders."""
+
+    method = "POST"
+    path = re.compile("/api/v1/orders")
+    largest_body = LARGEST_BODY
+    most_together = MOST_TOGETHER
+    writes = True
+
+    def read(self, plain: Plain) -> Placement | None:
+        key = plain.headers.get(b"idempotency-key")
+        if key is None:
+            return read_placement(plain.body, idempotency_key=None)
+        text = key.decode("latin-1")
+        return read_placement(plain.body, idempotency_key=text) if usable_key(text) else None
+
+    def answer_to(self, access: Access, batch: Sequence[Placement]) -> list[Answer]:
+        now = database_now()
+        outcomes = doorway.place(access, batch, now=now)
+        return [
+            _placed(outcome, shown)
+            for outcome, shown in zip(outcomes, doorway.show_placed(outcomes, now=now), strict=True)
+        ]
+
+
+def _placed(outcome: Placed | DomainError, shown: Shown | DomainError) -> Answer:
+    if isinstance(outcome, DomainError):
+        return refusal(outcome)
+    status, headers = doorway.answered(outcome)
+    return Answer(status, json_of(shown), headers)
+
+
+class PaymentLane(KeyLane[Receipt]):
+    """PATCH /orders/{id}/payment, where it tells of money that came in."""
+
+    method = "PATCH"
+    path = re.compile(f"/api/v1/orders/({UUID_IN_PATH})/payment")
+    largest_body = LARGEST_BODY
+    most_together = MOST_TOGETHER
+    writes = True
+
+    def read(self, plain: Plain) -> Receipt | None:
+        return read_receipt(plain.body, UUID(plain.path[1]))
+
+    def answer_to(self, access: Access, batch: Sequence[Receipt]) -> list[Answer]:
+        return [
+            refusal(shown)
+            if isinstance(shown, DomainError)
+            else Answer(200, json_of(shown), etag(shown["version"]))
+            for shown in doorway.confirm(access, batch, now=database_now())
+        ]
+
+
+class BulkPlacingLane(KeyLane[list[Placement]]):
+    """POST /orders/bulk. Each request is a batch by itself; those of one key take turns."""
+
+    method = "POST"
+    path = re.compile("/api/v1/orders/bulk")
+    largest_body = LARGEST_BULK_BODY
+    most_together = 1
+    writes = True
+
+    def read(self, plain: Plain) -> list[Placement] | None:
+        return read_placements(plain.body)
+
+    def answer_to(self, access: Access, batch: Sequence[list[Placement]]) -> list[Answer]:
+        return [Answer(200, json_of(doorway.place_in_bulk(access, asked))) for asked in batch]
+
+
+class BulkPaymentLane(KeyLane[list[Receipt]]):
+    """PATCH /orders/bulk/payment."""
+
+    method = "PATCH"
+    path = re.compile("/api/v1/orders/bulk/payment")
+    largest_body = LARGEST_BULK_BODY
+    most_together = 1
+    writes = True
+
+    def read(self, plain: Plain) -> list[Receipt] | None:
+        return read_receipts(plain.body)
+
+    def answer_to(self, access: Access, batch: Sequence[list[Receipt]]) -> list[Answer]:
+        return [Answer(200, json_of(doorway.confirm_in_bulk(access, told))) for told in batch]
+
+
+LANES: list[Lane[Any]] = [PlacingLane(), PaymentLane(), BulkPlacingLane(), BulkPaymentLane()]

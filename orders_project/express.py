@@ -1,0 +1,241 @@
+"""Express lanes: the few addresses that must bear a rush, served many requests at a time, in front of Django.
+
+A lane reads a request only if it is plain: in every detail as the documentation shows it. Whatever else
+comes, wrong or merely unusual, goes to Django's view of the same address, which knows every rule and says
+what is wrong. So a rule about input stands in one place, and a lane can only ever be faster, not other.
+"""
+
+import asyncio
+import re
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from io import BytesIO
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+from django.conf import settings
+from django.core.exceptions import SuspiciousOperation
+from django.core.handlers.wsgi import WSGIRequest
+from django.db import close_old_connections, connection
+from django.http import HttpResponse
+from django.middleware.clickjacking import XFrameOptionsMiddleware
+from django.middleware.security import SecurityMiddleware
+
+from orders_project.api.problem import MEDIA_TYPE, headers_of, problem, refusal_of
+from orders_project.errors import Busy, DomainError
+from orders_project.group_commit import GroupCommit, QueueFull
+
+MOST_WAITING = 4000  # requests of one lane; more are told to come back
+PAUSE = 1.0  # seconds without work, after which a connection may have broken meanwhile
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+Asked = TypeVar("Asked")
+
+json_of = msgspec.json.Encoder(decimal_format="string").encode
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A request as a lane may read it: a path that is its own, no query, a key, JSON wanted and, if any, sent."""
+
+    path: "re.Match[str]"
+    key: str
+    headers: dict[bytes, bytes]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a lane answers: a status, JSON, and headers beside those that every answer has."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
+
+
+def refusal(error: DomainError) -> Answer:
+    """The answer that Django's view gives for the same refusal."""
+    return Answer(error.status, json_of(problem(error)), headers_of(error), MEDIA_TYPE)
+
+
+class Lane(Protocol[Asked]):
+    """One method of one address."""
+
+    method: str
+    path: "re.Pattern[str]"
+    largest_body: int  # bytes
+    most_together: int  # requests in one batch
+
+    def read(self, plain: Plain) -> Asked | None:
+        """What a request asks for, or None if Django should read it. In the event loop: quick, no queries."""
+
+    def answer(self, key: str, batch: Sequence[Asked]) -> Sequence[Answer | None]:
+        """The answers to what was asked under one key; None where Django should answer. In a thread."""
+
+
+class Express:
+    """The ASGI application: the lanes, and `django` behind them for everything else."""
+
+    def __init__(self, lanes: Sequence[Lane[Any]], django: Application, executor: Executor) -> None:
+        self._lanes = [_Served(lane, executor) for lane in lanes]
+        self._django = django
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        for served in self._lanes:
+            path = served.lane.path.fullmatch(scope["path"]) if scope["method"] == served.lane.method else None
+            if path is not None:
+                answer, receive = await served.answer(path, scope, receive)
+                if answer is not None:
+                    await _send(answer, send)
+                    return
+        await self._django(scope, _coroutine(receive), send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while (message := await receive())["type"] != "lifespan.shutdown":
+            await send({"type": f"{message['type']}.complete"})
+        await asyncio.gather(*(served.together.drain() for served in self._lanes))
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+class _Recently(threading.local):
+    until = 0.0
+
+
+class _Served(Generic[Asked]):
+    """A lane and the requests that wait in it."""
+
+    _recently = _Recently()
+
+    def __init__(self, lane: Lane[Asked], executor: Executor) -> None:
+        self.lane = lane
+        self.together: GroupCommit[str, Asked, Answer | None] = GroupCommit(
+            self._work, executor=executor, most_together=lane.most_together, most_waiting=MOST_WAITING
+        )
+
+    def _work(self, key: str, batch: Sequence[Asked]) -> Sequence[Answer | None]:
+        # A thread keeps its connection from batch to batch, and gets a new one after any trouble or a pause.
+        if time.monotonic() > self._recently.until:
+            close_old_connections()
+        try:
+            answers = self.lane.answer(key, batch)
+        except Exception:
+            connection.close()
+            raise
+        self._recently.until = time.monotonic() + PAUSE
+        return answers
+
+    async def answer(self, path: "re.Match[str]", scope: Scope, receive: Receive) -> tuple[Answer | None, Receive]:
+        """The lane's answer, or None if Django is to answer, with what it then receives."""
+        headers = dict(scope["headers"])
+        front = _front(headers.get(b"host"), scope["scheme"], headers.get(_FORWARDED_BYTES))
+        key = _key(scope, headers, self.lane.largest_body)
+        if key is None or front is None:
+            return None, receive
+        body, receive = await _read(receive)
+        asked = self.lane.read(Plain(path, key, headers, body))
+        if asked is None:
+            return None, receive
+        try:
+            answer = await self.together.do(key, asked)
+        except QueueFull:
+            answer = refusal(Busy("Too many requests are waiting already. Try again.", retry_after=1))
+        except Exception as error:
+            answer = refusal(refusal_of(error))
+        return answer and replace(answer, headers={**front, **answer.headers}), receive
+
+
+KEY = re.compile(rb"Api-Key ([!-~]{1,200})")
+JSON = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
+
+
+def _key(scope: Scope, headers: Mapping[bytes, bytes], largest_body: int) -> str | None:
+    """The API key of a request that is plain as far as its headers tell, or None."""
+    if scope["query_string"] or len(headers) < len(scope["headers"]):  # one of them stands there twice
+        return None
+    accept = headers.get(b"accept", b"*/*")
+    if b"*/*" not in accept and b"application/json" not in accept:
+        return None
+    length = headers.get(b"content-length", b"")
+    if scope["method"] == "GET":
+        if length or b"transfer-encoding" in headers:
+            return None
+    elif headers.get(b"content-type") not in JSON or not _is_up_to(length, largest_body):
+        return None
+    found = KEY.fullmatch(headers.get(b"authorization", b""))
+    return found and found[1].decode()
+
+
+def _is_up_to(length: bytes, largest: int) -> bool:
+    return length.isdigit() and len(length) < 10 and int(length) <= largest
+
+
+# The header in which a proxy says whether the client spoke TLS, as WSGI and as ASGI spell it.
+_FORWARDED: str = (getattr(settings, "SECURE_PROXY_SSL_HEADER", None) or ["HTTP_X_FORWARDED_PROTO"])[0]
+_FORWARDED_BYTES = _FORWARDED.removeprefix("HTTP_").replace("_", "-").lower().encode()
+
+
+@lru_cache(maxsize=1000)
+def _front(host: bytes | None, scheme: str, forwarded: bytes | None) -> dict[str, str] | None:
+    """The headers that Django's middleware gives every answer; None if it would refuse or redirect."""
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "wsgi.input": BytesIO(), "wsgi.url_scheme": scheme}
+    if host is not None:
+        environ["HTTP_HOST"] = host.decode("latin-1")
+    if forwarded is not None:
+        environ[_FORWARDED] = forwarded.decode("latin-1")
+    request = WSGIRequest(environ)
+    security = SecurityMiddleware(lambda _: HttpResponse())
+    try:
+        request.get_host()
+        if security.process_request(request) is not None:
+            return None
+    except SuspiciousOperation:
+        return None
+    response = security.process_response(request, HttpResponse())
+    response = XFrameOptionsMiddleware(lambda _: response).process_response(request, response)
+    return {name: value for name, value in response.items() if name != "Content-Type"}
+
+
+async def _read(receive: Receive) -> tuple[bytes, Receive]:
+    """The whole body, and a `receive` that tells of it again."""
+    messages = [await receive()]
+    while messages[-1].get("more_body"):
+        messages.append(await receive())
+    told = iter(messages)
+
+    async def again() -> MutableMapping[str, Any]:
+        return next(told, None) or await receive()
+
+    return b"".join([message.get("body", b"") for message in messages]), again
+
+
+def _coroutine(receive: Receive) -> Receive:
+    """A `receive` that gives a coroutine, which a2wsgi needs; granian's gives an awaitable of its own."""
+
+    async def received() -> MutableMapping[str, Any]:
+        return await receive()
+
+    return received
+
+
+async def _send(answer: Answer, send: Send) -> None:
+    headers = {"content-type": answer.content_type, "content-length": str(len(answer.body)), **answer.headers}
+    await send(
+        {
+            "type": "http.response.start",
+            "status": answer.status,
+            "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+        }
+    )
+    await send({"type": "http.response.body", "body": answer.body})
