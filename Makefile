@@ -5,7 +5,7 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTHONS = python3.11 python3.12 python3.13 python3.14 python3
 READY = .venv/.ready
 
-.PHONY: help run test test-fast check format lock clean
+.PHONY: help run test test-fast bench check format lock clean
 
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -19,6 +19,9 @@ test: check ## Every check and every test
 
 test-fast: $(READY) ## The tests but the slow ones
 	@$(BIN)/python -m pytest -n 2 -m "not slow"
+
+bench: $(READY) ## Every benchmark, into docs/performance.md; some of them: ROWS="1 2"
+	@$(BIN)/python -m benchmarks $(ROWS)
 
 check: $(READY) ## Format, lint, types, import arrows, missing migrations
 	@$(BIN)/ruff format --check --quiet .

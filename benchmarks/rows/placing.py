@@ -1,0 +1,174 @@
+"""Orders: one by one, of one much-wanted product, all at once, in bulk, and with everything else going on."""
+
+import json
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from statistics import median
+
+from django.contrib.auth import get_user_model
+from django.test import Client
+
+from benchmarks import data
+from benchmarks.clients import place, place_in_bulk
+from benchmarks.load import ROUNDS, Load, crowd, in_turn, pgbench
+from benchmarks.stack import EVERYTHING, Failed, bare_handler, running, servers_up, verify
+from benchmarks.table import Figure, row
+
+BULK = 500  # orders of a request
+BULK_CONNECTIONS = 4
+CROWD = 1_000
+SETTLED = 5  # seconds that a worker and beat need to start
+
+
+@row(
+    "1",
+    "Orders placed one by one: 1 line, 10,000 SKUs, 64 connections",
+    bound="""The CPU of the web processes: reading, checking and answering a request in Python costs many times
+        what PostgreSQL needs for its rows.""",
+    needed="Fewer statements and less Python for an order: a doorway of its own that commits several together.",
+)
+def one_by_one() -> Iterator[Figure]:
+    with servers_up(), running(*EVERYTHING) as web:
+        shop = data.shop()
+        placed, ceiling = in_turn(
+            partial(place, web, [shop]), partial(pgbench, "place", business=shop.id, skus=data.SKUS)
+        )
+        verify()
+    yield Figure("orders placed", placed.rate, "orders/s", f"pgbench {ceiling.rate:,.0f}", aim=10_000)
+    yield Figure("over pgbench's transaction of the same rows", placed.rate / ceiling.rate, "×", target=1.3, aim=4)
+    yield Figure(
+        "99 of 100 answered within", placed.p99, "ms", f"half within {placed.p50:,.1f}", target=50, less=True
+    )
+
+
+@row(
+    "2",
+    "The same of one much-wanted product",
+    bound="The CPU of the web processes, as in row 1: the one counter's row is locked for a moment only.",
+    needed="Nothing of its own: what row 1 commits together moves the counter once.",
+)
+def much_wanted() -> Iterator[Figure]:
+    with servers_up(), running(*EVERYTHING) as web:
+        spread, one = data.shop(), data.shop(skus=1)
+        of_many, of_one = in_turn(partial(place, web, [spread]), partial(place, web, [one], skus=1))
+        verify()
+    yield Figure("orders placed", of_one.rate, "orders/s", f"10,000 SKUs {of_many.rate:,.0f}")
+    yield Figure("over 10,000 SKUs", of_one.rate / of_many.rate, "×", target=0.7, aim=1)
+    yield Figure("99 of 100 answered within", of_one.p99, "ms", f"10,000 SKUs {of_many.p99:,.1f}", less=True)
+
+
+@row(
+    "3",
+    "1,000 buyers of one unit at the same moment, each on a connection of its own",
+    bound="The CPU of the web processes: a refusal is read, checked and answered like an order.",
+    needed="Cheaper requests, as in row 1; refusals of one batch share one look at the shelf.",
+)
+def last_unit() -> Iterator[Figure]:
+    last, bare = [], []
+    with servers_up(), running(*EVERYTHING) as web, bare_handler() as nothing:
+        for number in range(1 + ROUNDS):  # the first one warms up
+            shop = data.shop(skus=1, stock=1)
+            requests = [_order_of(shop, f"{number}-{buyer}") for buyer in range(CROWD)]
+            answers = crowd(f"{web}/api/v1/orders", requests)
+            refused = sum(a.status == 409 and json.loads(a.body)["code"] == "insufficient_stock" for a in answers)
+            placed = sum(answer.status == 201 for answer in answers)
+            if (placed, refused) != (1, CROWD - 1):
+                raise Failed(f"{placed} placed, {refused} refused of {CROWD}")
+            last.append(max(answer.after for answer in answers))
+            bare.append(max(answer.after for answer in crowd(f"{nothing}/api/v1/orders", requests)))
+        verify()
+    beside = f"a bare handler {median(bare[1:]):,.0f}"
+    yield Figure("the last answer after", median(last[1:]), "ms", beside, target=1000, aim=200, less=True)
+
+
+def _order_of(shop: data.Shop, key: str) -> tuple[dict[str, str], str]:
+    """One unit of the shop's only product, as headers and body."""
+    order = {
+        "channel": "website",
+        "external_id": key,
+        "customer": {"name": f"Buyer {key}"},
+        "items": [{"sku": "SKU-1", "quantity": 1}],
+    }
+    headers = {
+        "Authorization": f"Api-Key {shop.key}",
+        "Content-Type": "application/json",
+        "Idempotency-Key": key,
+    }
+    return headers, json.dumps(order)
+
+
+@row(
+    "4",
+    f"Orders placed in bulk: {BULK} orders of 1 line in a request, {BULK_CONNECTIONS} connections",
+    bound="The CPU: about half of it PostgreSQL's, writing rows and the entries of their indexes.",
+    needed="Less Python for each order of a request, and fewer indexes on orders.",
+)
+def in_bulk() -> Iterator[Figure]:
+    with servers_up(), running(*EVERYTHING) as web:
+        shop = data.shop()
+        requests, statements = in_turn(
+            partial(place_in_bulk, web, shop, size=BULK, connections=BULK_CONNECTIONS),
+            partial(pgbench, "bulk", clients=2, business=shop.id, skus=data.SKUS),
+        )
+        verify()
+    placed, ceiling = BULK * requests.rate, BULK * statements.rate
+    beside = f"one statement of {BULK} orders {ceiling:,.0f}"
+    yield Figure("orders placed", placed, "orders/s", beside, target=10_000, aim=15_000)
+    yield Figure("over a statement of the same rows", placed / ceiling, "×")
+    yield Figure("half of the requests answered within", requests.p50, "ms", less=True)
+
+
+@row(
+    "10",
+    "Row 1 with everything else going on",
+    bound="""Worker and beat wake up every five seconds, and the admin's page takes web CPU once a second.
+        WebSocket and metrics do not exist yet, so they are not in it.""",
+    needed="",
+)
+def everything_on() -> Iterator[Figure]:
+    with servers_up(), running("web") as web:
+        shop = data.shop()
+        off = partial(place, web, [shop])
+
+        def on() -> Load:
+            with running("beat", "worker"), admin_being_read(web):
+                time.sleep(SETTLED)
+                return place(web, [shop])
+
+        alone, among_all = in_turn(off, on)
+        verify()
+    yield Figure("orders placed", among_all.rate, "orders/s", f"web alone {alone.rate:,.0f}")
+    yield Figure("over web alone", among_all.rate / alone.rate, "×", target=0.9, aim=1)
+
+
+@contextmanager
+def admin_being_read(web: str) -> Iterator[None]:
+    """A person of the staff looks at the list of orders in the admin, once a second."""
+    browser, over = Client(), threading.Event()
+    person, _ = get_user_model().objects.get_or_create(username="staff", is_staff=True, is_superuser=True)
+    browser.force_login(person)
+    page = urllib.request.Request(
+        f"{web}/admin/orders/order/", headers={"Cookie": f"sessionid={browser.cookies['sessionid'].value}"}
+    )
+
+    def look() -> None:
+        with urllib.request.urlopen(page) as answer:
+            if "login" in answer.url:
+                raise Failed("the admin asks for a password")
+
+    def look_again() -> None:
+        while not over.wait(1):
+            look()
+
+    look()
+    person_looking = threading.Thread(target=look_again)
+    person_looking.start()
+    try:
+        yield
+    finally:
+        over.set()
+        person_looking.join()
