@@ -6,6 +6,7 @@ processes use `committed` instead: their rows stay, and the next test doesn't se
 """
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -76,42 +78,71 @@ def api(shop: Business) -> Caller:
     return Caller(shop)
 
 
+class Web:
+    """The web server of `make run`, two processes of it, on the test database."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = str(probe.getsockname()[1])
+        self.address = f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        runner = os.getpid()
+        with self.log.open("ab") as lines:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "granian", "orders_project.asgi:application", "--interface", "asgi"),
+                    *("--host", "127.0.0.1", "--port", self.port, "--no-ws", "--log-level", "warning"),
+                    *("--workers", "2"),
+                ],
+                env={
+                    **os.environ,
+                    "DJANGO_SETTINGS_MODULE": "orders_project.settings",
+                    "DATABASE_URL": database_url(connection.settings_dict),
+                    "DATABASE_POOL_SIZE": "8",
+                    "REDIS_URL": settings.REDIS_URL,
+                    "CACHE_URL": settings.CACHE_URL,
+                },
+                stdout=lines,
+                stderr=lines,
+                start_new_session=True,  # a group of its own, so that all of it can be killed
+                preexec_fn=lambda: die_with_parent(runner),
+            )
+        until(lambda: self.process.poll() is not None or answers(f"{self.address}/healthz"))
+        assert self.process.poll() is None, self.log.read_text()
+
+    def kill(self) -> None:
+        """End all of its processes in the middle of what they do."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(timeout=PATIENCE)
+
+    def stop(self) -> None:
+        """Have it finish what it does, and end."""
+        self.process.terminate()
+        self.process.wait(timeout=PATIENCE)
+
+
 @pytest.fixture(scope="session")
 def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the web server of `make run`, two processes of it, on the test database."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    log = tmp_path_factory.mktemp("server") / "log"
-    runner = os.getpid()
-    with log.open("wb") as lines:
-        web = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "granian", "orders_project.asgi:application", "--interface", "asgi"),
-                *("--host", "127.0.0.1", "--port", port, "--no-ws", "--log-level", "warning"),
-                *("--workers", "2"),
-            ],
-            env={
-                **os.environ,
-                "DJANGO_SETTINGS_MODULE": "orders_project.settings",
-                "DATABASE_URL": database_url(connection.settings_dict),
-                "DATABASE_POOL_SIZE": "8",
-                "REDIS_URL": settings.REDIS_URL,
-                "CACHE_URL": settings.CACHE_URL,
-            },
-            stdout=lines,
-            stderr=lines,
-            preexec_fn=lambda: die_with_parent(runner),
-        )
-    try:
-        address = f"http://127.0.0.1:{port}"
-        until(lambda: web.poll() is not None or answers(f"{address}/healthz"))
-        assert web.poll() is None, log.read_text()
-        yield address
-    finally:
-        web.terminate()
-        web.wait(timeout=PATIENCE)
-    assert "Internal Server Error" not in log.read_text(), log.read_text()
+    """The address of a web server, for all tests that only call it."""
+    web = Web(tmp_path_factory.mktemp("server") / "log")
+    web.start()
+    yield web.address
+    web.stop()
+    assert "Internal Server Error" not in web.log.read_text(), web.log.read_text()
+
+
+@pytest.fixture
+def web(committed: None, tmp_path: Path) -> Iterator[Web]:
+    """A web server of this test's own, to be stopped, killed and started again."""
+    web = Web(tmp_path / "log")
+    web.start()
+    yield web
+    if web.process.poll() is None:
+        web.kill()
 
 
 def database_url(database: Mapping[str, Any]) -> str:

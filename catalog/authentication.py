@@ -2,6 +2,7 @@
 
 import secrets
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
@@ -16,17 +17,20 @@ from rest_framework.request import Request
 from catalog.errors import BusinessNeeded, NotAllowed, NotAuthenticated
 from catalog.models import ApiKey, Business
 from catalog.services import hash_secret
+from orders_project.clock import database_now
 from orders_project.rows import select
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """One caller's way in: the business, the name that the timeline and the ledger will show, the rights."""
+    """One caller's way in: the business, the name that the timeline and the ledger will show, the rights, and
+    the database's instant at which the caller was let in: what is asked for happens `now`."""
 
     business: Business
     actor: str
     may_write: bool
     throttle_as: str | None
+    now: datetime
 
 
 def access_of(request: Request) -> Access:
@@ -39,7 +43,7 @@ def access_of(request: Request) -> Access:
 # Asked of each call or batch of calls: so it is not for Django to write it anew each time.
 BUSINESS = [str(field.column) for field in Business._meta.concrete_fields]
 FIND_KEY = f"""
-    SELECT key.id, key.name, secret_hash, scope, throttled,
+    SELECT key.id, key.name, secret_hash, scope, throttled, clock_timestamp(),
         coalesce(last_used_at > clock_timestamp() - interval '1 minute', false),
         business.{", business.".join(BUSINESS)}
     FROM catalog_apikey AS key JOIN catalog_business AS business ON business.id = business_id
@@ -55,7 +59,7 @@ def access_of_key(key: str) -> Access:
         raise NotAuthenticated(
             "This API key is unknown or was revoked. Keys are made in the admin.", scheme="Api-Key"
         )
-    key_id, name, _, scope, throttled, use_is_noted, *business = found[0]
+    key_id, name, _, scope, throttled, now, use_is_noted, *business = found[0]
     if not use_is_noted:
         # Now and then only: a write on each request would make every caller of a key wait for the others.
         select(NOTE_USE, key_id)
@@ -64,6 +68,7 @@ def access_of_key(key: str) -> Access:
         actor=f"key:{name}",
         may_write=scope == ApiKey.Scope.WRITE,
         throttle_as=str(key_id) if throttled else None,
+        now=now,
     )
 
 
@@ -121,6 +126,7 @@ class StaffSessionAuthentication(SessionAuthentication):
             actor=f"person:{user.get_username()}",
             may_write=membership.may_write,
             throttle_as=f"user-{user.pk}",
+            now=database_now(),
         )
 
 

@@ -15,7 +15,7 @@ from django.db.models.expressions import RawSQL
 from django.db.models.sql import UpdateQuery
 
 from catalog.models import Stock, StockMovement
-from orders_project.ids import new_id
+from orders_project.ids import new_id_text
 from orders_project.rows import Insert, insert, select
 
 Kind = StockMovement.Kind
@@ -60,7 +60,7 @@ def move(
     moves = list(moves)
     ledger = [
         {
-            "id": new_id(),
+            "id": new_id_text(),
             "business_id": business_id,
             "product_id": line.product_id,
             "kind": line.kind,

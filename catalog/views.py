@@ -25,7 +25,6 @@ from catalog.serializers import (
 from orders_project.api.filters import check_parameters
 from orders_project.api.reading import etag, read_body, read_idempotency_key, read_if_match
 from orders_project.api.schema import ETAG, IDEMPOTENCY_KEY, IF_MATCH
-from orders_project.clock import database_now
 from orders_project.errors import InvalidParameter, PreconditionFailed
 
 MOST_SKUS = 100
@@ -116,7 +115,7 @@ class StockAdjustments(APIView):
             expected_version=read_if_match(request),
             idempotency_key=read_idempotency_key(request),
             actor=access.actor,
-            now=database_now(),
+            now=access.now,
         )
         return Response(AvailabilitySerializer(shelf).data, status=201, headers=etag(shelf.version))
 

@@ -13,7 +13,6 @@ from orders.services import Placed, Placement, Receipt
 from orders.shown import Shown
 from orders_project.api.parsing import LARGEST_BODY, LARGEST_BULK_BODY
 from orders_project.api.reading import etag, usable_key
-from orders_project.clock import database_now
 from orders_project.errors import DomainError
 from orders_project.express import Answer, Lane, Plain, json_of, refusal
 
@@ -37,17 +36,18 @@ class PlacingLane(KeyLane[Placement]):
         return read_placement(plain.body, idempotency_key=text) if usable_key(text) else None
 
     def answer_to(self, access: Access, batch: Sequence[Placement]) -> list[Answer]:
-        now = database_now()
-        outcomes = doorway.place(access, batch, now=now)
+        outcomes = doorway.place(access, batch)
         return [
             _placed(outcome, shown)
-            for outcome, shown in zip(outcomes, doorway.show_placed(outcomes, now=now), strict=True)
+            for outcome, shown in zip(outcomes, doorway.show_placed(outcomes, now=access.now), strict=True)
         ]
 
 
 def _placed(outcome: Placed | DomainError, shown: Shown | DomainError) -> Answer:
     if isinstance(outcome, DomainError):
         return refusal(outcome)
+    if isinstance(shown, DomainError):
+        return refusal(shown)
     status, headers = doorway.answered(outcome)
     return Answer(status, json_of(shown), headers)
 
@@ -69,12 +69,13 @@ class PaymentLane(KeyLane[Receipt]):
             refusal(shown)
             if isinstance(shown, DomainError)
             else Answer(200, json_of(shown), etag(shown["version"]))
-            for shown in doorway.confirm(access, batch, now=database_now())
+            for shown in doorway.confirm(access, batch)
         ]
 
 
-class BulkPlacingLane(KeyLane[list[Placement]]):
-    """POST /orders/bulk. Each request is a batch by itself; those of one key take turns."""
+class BulkPlacingLane(KeyLane[bytes]):
+    """POST /orders/bulk. Each request is a batch by itself; those of one key take turns. It is long, so it is
+    read in the thread that answers it."""
 
     method = "POST"
     path = re.compile("/api/v1/orders/bulk")
@@ -82,15 +83,17 @@ class BulkPlacingLane(KeyLane[list[Placement]]):
     most_together = 1
     writes = True
 
-    def read(self, plain: Plain) -> list[Placement] | None:
-        return read_placements(plain.body)
+    def read(self, plain: Plain) -> bytes:
+        return plain.body
 
-    def answer_to(self, access: Access, batch: Sequence[list[Placement]]) -> list[Answer]:
-        return [Answer(200, json_of(doorway.place_in_bulk(access, asked))) for asked in batch]
+    def answer_to(self, access: Access, batch: Sequence[bytes]) -> list[Answer | None]:
+        (body,) = batch
+        asked = read_placements(body)
+        return [Answer(200, json_of(doorway.place_in_bulk(access, asked))) if asked else None]
 
 
-class BulkPaymentLane(KeyLane[list[Receipt]]):
-    """PATCH /orders/bulk/payment."""
+class BulkPaymentLane(KeyLane[bytes]):
+    """PATCH /orders/bulk/payment, likewise."""
 
     method = "PATCH"
     path = re.compile("/api/v1/orders/bulk/payment")
@@ -98,11 +101,13 @@ class BulkPaymentLane(KeyLane[list[Receipt]]):
     most_together = 1
     writes = True
 
-    def read(self, plain: Plain) -> list[Receipt] | None:
-        return read_receipts(plain.body)
+    def read(self, plain: Plain) -> bytes:
+        return plain.body
 
-    def answer_to(self, access: Access, batch: Sequence[list[Receipt]]) -> list[Answer]:
-        return [Answer(200, json_of(doorway.confirm_in_bulk(access, told))) for told in batch]
+    def answer_to(self, access: Access, batch: Sequence[bytes]) -> list[Answer | None]:
+        (body,) = batch
+        told = read_receipts(body)
+        return [Answer(200, json_of(doorway.confirm_in_bulk(access, told))) if told else None]
 
 
 LANES: list[Lane[Any]] = [PlacingLane(), PaymentLane(), BulkPlacingLane(), BulkPaymentLane()]

@@ -50,9 +50,9 @@ class _Line(Struct, forbid_unknown_fields=True):
 class _Customer(Struct, forbid_unknown_fields=True):
     id: UUID | UnsetType = UNSET
     name: Text200 | UnsetType = UNSET
-    phone: Text40 | None = None
-    email: Text254 | None = None
-    external_id: Text120 | None = None
+    phone: Text40 | UnsetType | None = UNSET
+    email: Text254 | UnsetType | None = UNSET
+    external_id: Text120 | UnsetType | None = UNSET
 
 
 class _Address(Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -121,8 +121,7 @@ def read_placements(body: bytes) -> list[Placement] | None:
     """The placements that a body of POST /orders/bulk asks for, or None."""
     with suppress(*NOT_PLAIN):
         asked = msgspec.convert(_value(body), _Placements).orders
-        if all(one.external_id or (one.idempotency_key and usable_key(one.idempotency_key)) for one in asked):
-            return [_placement(one, one.idempotency_key) for one in asked]
+        return [_bulk_placement(one) for one in asked]
     return None
 
 
@@ -170,6 +169,13 @@ def _placement(asked: _Placement, idempotency_key: str | None) -> Placement:
     )
 
 
+def _bulk_placement(asked: _BulkPlacement) -> Placement:
+    key = asked.idempotency_key
+    if not (asked.external_id if key is None else usable_key(key)):
+        raise _NotPlain
+    return _placement(asked, key)
+
+
 def _receipt(told: _Receipt, order_id: UUID) -> Receipt:
     return Receipt(order_id, told.provider, told.reference, _amount(told.amount), told.currency or None)
 
@@ -181,12 +187,14 @@ def _line(item: _Line) -> Line:
 
 
 def _buyer(customer: _Customer) -> Buyer:
-    given = customer.name or customer.phone or customer.email or customer.external_id
-    if (customer.id is UNSET) == (not given) or (given and customer.name is UNSET):
+    others = (customer.phone, customer.email, customer.external_id)
+    if (customer.id is UNSET) == (customer.name is UNSET) or (customer.id and others != (UNSET, UNSET, UNSET)):
         raise _NotPlain
     if customer.phone and customer.phone.startswith("+") and complete_phone(customer.phone, country=None) is None:
         raise _NotPlain
     if customer.email:
+        if not customer.email.isascii():  # in small letters some are another address, or a longer one
+            raise _NotPlain
         try:
             validate_email(customer.email)
         except ValidationError:
@@ -194,9 +202,9 @@ def _buyer(customer: _Customer) -> Buyer:
     return Buyer(
         id=customer.id or None,
         name=customer.name or "",
-        phone=customer.phone,
-        email=customer.email and customer.email.lower(),
-        external_id=customer.external_id,
+        phone=customer.phone or None,
+        email=customer.email.lower() if customer.email else None,
+        external_id=customer.external_id or None,
     )
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from io import BytesIO
 from typing import Any, Generic, Protocol, TypeVar
+from urllib.parse import quote
 
 import msgspec
 from django.conf import settings
@@ -28,6 +29,8 @@ from django.middleware.security import SecurityMiddleware
 from orders_project.api.problem import MEDIA_TYPE, headers_of, problem, refusal_of
 from orders_project.errors import Busy, DomainError
 from orders_project.group_commit import GroupCommit, QueueFull
+
+ASCII = "".join(map(chr, range(128)))
 
 MOST_WAITING = 4000  # requests of one lane; more are told to come back
 PAUSE = 1.0  # seconds without work, after which a connection may have broken meanwhile
@@ -93,6 +96,7 @@ class Express:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
+        scope = _cleaned(scope)
         for served in self._lanes:
             path = served.lane.path.fullmatch(scope["path"]) if scope["method"] == served.lane.method else None
             if path is not None:
@@ -107,6 +111,16 @@ class Express:
             await send({"type": f"{message['type']}.complete"})
         await asyncio.gather(*(served.together.drain() for served in self._lanes))
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _cleaned(scope: Scope) -> Scope:
+    """The request without what WSGI can't tell apart or can't say: a header name with an underscore, which
+    would pass for one with a hyphen, and bytes in the query that are not escaped."""
+    if any(b"_" in name for name, _ in scope["headers"]):
+        scope = {**scope, "headers": [(name, value) for name, value in scope["headers"] if b"_" not in name]}
+    if not scope["query_string"].isascii():
+        scope = {**scope, "query_string": quote(scope["query_string"], safe=ASCII).encode()}
+    return scope
 
 
 class _Recently(threading.local):

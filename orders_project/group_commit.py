@@ -14,6 +14,8 @@ from typing import Generic, TypeVar
 
 from django.db import OperationalError
 
+from orders_project.errors import DomainError
+
 logger = logging.getLogger(__name__)
 
 Key = TypeVar("Key", bound=Hashable)
@@ -75,6 +77,8 @@ class GroupCommit(Generic[Key, Asked, Answer]):
             batch = [queue.popleft() for _ in range(min(len(queue), self._most_together))]
             asked = [one for one, _ in batch]
             answers = await loop.run_in_executor(self._executor, self._do_batch, key, asked)
+            if len(answers) != len(batch):  # nobody can tell whose they are
+                answers = [RuntimeError(f"{len(answers)} answers to {len(batch)} questions")] * len(batch)
             self._waiting -= len(batch)
             for (_, future), answer in zip(batch, answers, strict=True):
                 if future.done():  # its client went away
@@ -88,8 +92,9 @@ class GroupCommit(Generic[Key, Asked, Answer]):
     def _do_batch(self, key: Key, batch: Sequence[Asked]) -> Sequence[Answer | Exception]:
         try:
             return self._work(key, batch)
-        except OperationalError as error:
-            # The database gave up or went away. To ask it again for each would only prolong that.
+        except (OperationalError, DomainError) as error:
+            # The database gave up or went away, or there is too much to do. To ask again for each would only
+            # prolong that.
             return [error] * len(batch)
         except Exception as error:
             if len(batch) == 1:

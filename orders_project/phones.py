@@ -7,9 +7,13 @@ import phonenumbers
 SHORTEST, LONGEST = 5, 16  # characters, the plus included
 
 
-@lru_cache(maxsize=10_000)  # for a buyer comes again, and reading a number takes long
 def complete_phone(number: str, *, country: str | None) -> str | None:
     """The number in E.164 form, read as of `country` (ISO 3166) if it has no country code; None if it is none."""
+    return _complete(number, None if number.startswith("+") else country)
+
+
+@lru_cache(maxsize=10_000)  # for a buyer comes again, and reading a number takes long
+def _complete(number: str, country: str | None) -> str | None:
     if any(character.isalpha() for character in number):
         return None  # "0800 FLOWERS" could be read as one, but is a slip of the finger more often
     try:

@@ -15,7 +15,7 @@ from django.db.models import Case, Value, When
 
 from catalog import stock
 from catalog.stock import Kind, Move, ShelfShort
-from orders_project.ids import new_id
+from orders_project.ids import new_id_text
 from orders_project.rows import Insert
 from reservations.models import StockReservation
 from reservations.querysets import StockReservationQuerySet
@@ -36,7 +36,7 @@ class Wanted:
     quantity: int
     since: datetime
     expires_at: datetime
-    id: UUID = field(default_factory=new_id)  # of the hold, unless an ended one is made anew
+    id: str = field(default_factory=new_id_text)  # of the hold, unless an ended one is made anew
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from rest_framework.response import Response
 
 from catalog.authentication import access_of
 from catalog.schema import refusals
-from orders_project.clock import database_now
 from reservations.filters import ReservationFilter
 from reservations.models import StockReservation
 from reservations.serializers import ReservationSerializer
@@ -29,7 +28,7 @@ class ReservationList(ListAPIView[StockReservation]):
         return StockReservation.objects.of(access_of(self.request).business.id).select_related("product")
 
     def get_serializer_context(self) -> dict[str, Any]:
-        return {**super().get_serializer_context(), "now": database_now()}
+        return {**super().get_serializer_context(), "now": access_of(self.request).now}
 
     @extend_schema(responses={200: ReservationSerializer(many=True), **refusals()})
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:

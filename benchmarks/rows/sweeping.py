@@ -14,8 +14,7 @@ from benchmarks.clients import place
 from benchmarks.load import ROUNDS, SECONDS
 from benchmarks.stack import Failed, running, servers_up, verify
 from benchmarks.table import Figure, row
-from orders.services import expire_due
-from orders_project.clock import database_now
+from orders.tasks import expire_due_orders
 
 DUE = 10_000  # orders of a sweep
 OVER = timedelta(seconds=-1)
@@ -34,7 +33,7 @@ def sweep() -> Iterator[Figure]:
         place(web, [shop])
         for _ in range(ROUNDS):
             data.add_pending(shop, DUE, due=OVER)
-            swept.append(DUE / _sweep(shop, DUE))
+            swept.append(DUE / _sweep(DUE))
             data.add_pending(shop, DUE, due=OVER)
             ceiling.append(DUE / _sweep_in_sql(shop))
         for _ in range(ROUNDS):
@@ -42,7 +41,7 @@ def sweep() -> Iterator[Figure]:
             due = math.ceil(median(swept) * 2 * SECONDS)  # so that it lasts as long as the orders come
             data.add_pending(shop, due, due=OVER)
             with ThreadPoolExecutor(1) as sweeper:
-                sweeping = sweeper.submit(_sweep, shop, due)
+                sweeping = sweeper.submit(_sweep, due)
                 disturbed.append(place(web, [shop]).p99)
                 sweeping.result()
         verify()
@@ -54,10 +53,10 @@ def sweep() -> Iterator[Figure]:
     yield Figure("p99 of orders placed meanwhile, over without", slowed, "×", beside, target=2, less=True)
 
 
-def _sweep(shop: data.Shop, due: int) -> float:
+def _sweep(due: int) -> float:
     """Expire what is due, which must be so many; returns the seconds it took."""
     begun = time.perf_counter()
-    expired = expire_due(business_id=shop.business.id, now=database_now())
+    expired = expire_due_orders()
     connection.close()
     if expired != due:
         raise Failed(f"{expired} orders expired of {due}")

@@ -1,7 +1,7 @@
 """The verbs of an order. Each is one transaction, takes keywords only, and gets the time as `now`."""
 
 from orders.services.editing import Edit, edit, extend_hold, submit
-from orders.services.ending import cancel, expire_due, expire_in_batches
+from orders.services.ending import SWEEP_BATCH, cancel, expire_due, expire_in_batches
 from orders.services.fulfilling import deliver, record_shipping, ship, start_processing
 from orders.services.paying import Receipt, confirm_payment, confirm_payments, mark_paid
 from orders.services.placing import Placed, Placement, place, place_many
@@ -11,6 +11,7 @@ from orders.services.timeline import find_order, refuse
 from orders.services.worth import restate_worth
 
 __all__ = [
+    "SWEEP_BATCH",
     "Edit",
     "Line",
     "Placed",

@@ -12,7 +12,7 @@ from orders.errors import CurrencyMismatch, DiscountTooLarge, InactiveProducts, 
 from orders.models import OrderItem
 from orders_project import money
 from orders_project.errors import InvalidRequest
-from orders_project.ids import new_id
+from orders_project.ids import new_id_text
 from orders_project.rows import Row, select
 
 
@@ -139,7 +139,7 @@ def items_of(*, business: Business, order_id: UUID, lines: Iterable[PricedLine])
     """The rows of an order's items, with the SKU, name and price of this moment."""
     return [
         {
-            "id": new_id(),
+            "id": new_id_text(),
             "business_id": business.id,
             "order_id": order_id,
             "position": position,

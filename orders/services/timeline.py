@@ -11,7 +11,7 @@ from django.db.models.sql import UpdateQuery
 from orders.errors import IllegalTransition, OrderNotFound
 from orders.lifecycle import MAY_BECOME, Status, may_become
 from orders.models import Order, OrderEvent
-from orders_project.ids import new_id
+from orders_project.ids import new_id_text
 from orders_project.rows import Insert, Row, insert
 
 Kind = OrderEvent.Kind
@@ -84,7 +84,7 @@ def event_of(
 ) -> Row:
     """The row of an event: the change that made this version of an order."""
     return {
-        "id": new_id(),
+        "id": new_id_text(),
         "business_id": business_id,
         "order_id": order_id,
         "version": version,

@@ -36,7 +36,6 @@ from orders.shown import show_orders
 from orders_project.api.filters import check_parameters
 from orders_project.api.reading import etag, read_body, read_idempotency_key, read_if_match
 from orders_project.api.schema import ETAG, IDEMPOTENCY_KEY, IF_MATCH, LOCATION, REPLAYED
-from orders_project.clock import database_now
 from orders_project.errors import DomainError, InvalidParameter, PreconditionFailed
 from orders_project.rows import row_of
 
@@ -60,7 +59,7 @@ REFUSED_PLACEMENTS = (
 def answer(access: Access, order_id: UUID) -> Response:
     """The order as it stands, with its version as ETag. Raises OrderNotFound."""
     orders = Order.objects.of(access.business.id).filter(id=order_id)
-    for body in show_orders(orders, now=database_now()):
+    for body in show_orders(orders, now=access.now):
         return Response(body, headers=etag(body["version"]))
     raise errors.OrderNotFound("There is no such order.", order=str(order_id))
 
@@ -80,7 +79,7 @@ class OrderList(ListAPIView[Order]):
         """Orders, newest first."""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         rows = [row_of(order) for order in page or []]
-        return self.get_paginated_response(show_orders(rows, now=database_now()))
+        return self.get_paginated_response(show_orders(rows, now=access_of(request).now))
 
     @extend_schema(
         tags=["Orders"],
@@ -94,11 +93,12 @@ class OrderList(ListAPIView[Order]):
         Idempotency-Key or external_id is answered with the first order (200, `Idempotent-Replayed: true`)."""
         check_parameters(request, set())
         access = access_of(request)
-        now = database_now()
-        outcomes = doorway.place(access, [_placement(request)], now=now)
-        (outcome,), (shown,) = outcomes, doorway.show_placed(outcomes, now=now)
+        outcomes = doorway.place(access, [_placement(request)])
+        (outcome,), (shown,) = outcomes, doorway.show_placed(outcomes, now=access.now)
         if isinstance(outcome, DomainError):
             raise outcome
+        if isinstance(shown, DomainError):
+            raise shown
         status, headers = doorway.answered(outcome)
         return Response(shown, status=status, headers=headers)
 
@@ -175,7 +175,7 @@ class OrderDetail(APIView):
             change=change,
             expected_version=read_if_match(request),
             actor=access.actor,
-            now=database_now(),
+            now=access.now,
         )
         return answer(access, order_id)
 
@@ -203,7 +203,7 @@ class OrderDetail(APIView):
             order_id=order_id,
             reason=reason,
             actor=access.actor,
-            now=database_now(),
+            now=access.now,
         )
         return answer(access, order_id)
 
@@ -251,7 +251,7 @@ class OrderStatus(APIView):
             business_id=access.business.id,
             order_id=order_id,
             actor=access.actor,
-            now=database_now(),
+            now=access.now,
             **details(body),
         )
         return answer(access, order_id)
@@ -284,7 +284,7 @@ class OrderPayment(APIView):
         check_parameters(request, set())
         access = access_of(request)
         body = read_body(request, PaymentChangeSerializer)
-        key: dict[str, Any] = {"business_id": access.business.id, "actor": access.actor, "now": database_now()}
+        key: dict[str, Any] = {"business_id": access.business.id, "actor": access.actor, "now": access.now}
         money: dict[str, Any] = {name: body.get(name) for name in ("provider", "reference", "amount", "currency")}
         match body.get("status", PaymentStatus.PAID):
             case PaymentStatus.FAILED:
@@ -317,7 +317,7 @@ class OrderShipping(APIView):
         access = access_of(request)
         body = read_body(request, ShippingSerializer)
         services.record_shipping(
-            business_id=access.business.id, order_id=order_id, actor=access.actor, now=database_now(), **body
+            business_id=access.business.id, order_id=order_id, actor=access.actor, now=access.now, **body
         )
         return answer(access, order_id)
 

@@ -17,7 +17,6 @@ from orders.serializers import StatsSerializer
 from orders.stats import LONGEST_RANGE, shop_stats
 from orders_project.api.filters import check_parameters
 from orders_project.api.problem import NotFound
-from orders_project.clock import database_now
 from orders_project.errors import InvalidParameter
 
 
@@ -44,7 +43,7 @@ class OrderStats(APIView):
         tz = query.get("tz", business.time_zone)
         if tz not in time_zones():
             raise InvalidParameter("There is no such time zone. One is named like Europe/London.", parameter="tz")
-        today = database_now().astimezone(ZoneInfo(tz)).date()
+        today = access_of(request).now.astimezone(ZoneInfo(tz)).date()
         last = _day(query.get("to"), "to", today)
         first = _day(query.get("from"), "from", last - timedelta(days=30))
         interval = query.get("interval", "day")

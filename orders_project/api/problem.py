@@ -10,6 +10,7 @@ from django.http.multipartparser import MultiPartParserError
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
@@ -127,7 +128,8 @@ def _as_refusal(exc: Exception, context: dict[str, Any]) -> DomainError | None:
             return exc
         case OperationalError():
             logger.error("The database gave up (%s): %s", sqlstate(exc), exc)
-            if is_undone(exc):
+            reading = "request" in context and context["request"].method in SAFE_METHODS
+            if reading or is_undone(exc):
                 return Busy("The database did not answer in time; nothing was done. Try again.", retry_after=1)
             return OutcomeUnknown(
                 "The database went away meanwhile, so we can't tell whether this was done. Ask again with the "

@@ -42,6 +42,8 @@ def run(host: str, port: str) -> None:
     check_port(host, port)
     environment = {
         "GRANIAN_WORKERS": "2",
+        "GRANIAN_BACKLOG": "4096",
+        "GRANIAN_BACKPRESSURE": "8192",  # of each: more may wait than the lanes take, so that they can refuse
         **os.environ,
         "HOLDFAST_LOCAL": "1",  # even on servers that DATABASE_URL names, this is no production
         "HOST": host,
