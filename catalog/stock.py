@@ -90,7 +90,7 @@ WRITE_ROWS = """
     WITH moved AS ({statement}), written AS (
         INSERT INTO catalog_stockmovement
             (id, business_id, product_id, kind, stock_delta, reserved_delta, order_id, actor, reason, at)
-        SELECT uuidv7(), %s, product_id, %s, stock_delta, reserved_delta, order_id, %s, %s, %s FROM moved
+        SELECT uuidv7(), %s, product_id, %s, stock_delta, reserved_delta, order_id, %s, %s, at FROM moved
     )
     SELECT product_id, sum(stock_delta)::bigint, sum(reserved_delta)::bigint FROM moved GROUP BY product_id
 """
@@ -103,13 +103,12 @@ def move_rows(
     params: Sequence[Any],
     kind: Kind,
     actor: str,
-    at: datetime,
     reason: str = "",
 ) -> None:
     """As `move`, for as many moves as a statement of the caller's returns rows: product_id, order_id,
-    stock_delta and reserved_delta. It may be a statement that changes what it returns."""
+    stock_delta, reserved_delta and at. It may be a statement that changes what it returns."""
     with connection.cursor() as cursor:
-        cursor.execute(WRITE_ROWS.format(statement=statement), [*params, business_id, kind, actor, reason, at])
+        cursor.execute(WRITE_ROWS.format(statement=statement), [*params, business_id, kind, actor, reason])
         deltas = {product_id: (stock_delta, reserved_delta) for product_id, stock_delta, reserved_delta in cursor}
     if deltas:
         _move_counters(business_id, deltas)

@@ -5,7 +5,7 @@ two verbs on one order never meet here. Locks are taken in one order everywhere,
 holds of other orders are taken with SKIP LOCKED, so nobody waits for a hold while holding a shelf.
 """
 
-from collections import defaultdict
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -203,8 +203,9 @@ def change_holds(
 def units_held(*, business_id: UUID, order_ids: Collection[UUID]) -> dict[UUID, dict[UUID, int]]:
     """What each order holds now, of each product. The holds can't be taken back until the transaction ends."""
     held: dict[UUID, dict[UUID, int]] = {order_id: {} for order_id in order_ids}
-    for hold in _active(business_id, order_ids):
-        held[hold.order_id][hold.product_id] = hold.quantity
+    holds = _held_by(business_id, order_ids).values_list("order_id", "product_id", "quantity")
+    for order_id, product_id, quantity in holds:
+        held[order_id][product_id] = quantity
     return held
 
 
@@ -215,32 +216,16 @@ def release(*, business_id: UUID, order_ids: Collection[UUID], actor: str, now: 
 
 def expire(*, business_id: UUID, order_ids: Collection[UUID], actor: str, now: datetime) -> None:
     """Give back what these orders hold, because their time is up."""
-    _give_back(business_id, _held_by(business_id, order_ids), Kind.EXPIRED, actor=actor, now=now)
+    if order_ids:
+        _give_back(business_id, _held_by(business_id, order_ids), Kind.EXPIRED, actor=actor, now=now)
 
 
 def convert(*, business_id: UUID, sold_at: Mapping[UUID, datetime], actor: str) -> None:
     """Turn what these orders hold into sales, each at its time: the units leave the shelf."""
-    holds = _active(business_id, sold_at)
-    by_time: defaultdict[datetime, list[UUID]] = defaultdict(list)
-    for hold in holds:
-        by_time[sold_at[hold.order_id]].append(hold.order_id)
-    when = (When(order_id__in=order_ids, then=Value(at)) for at, order_ids in by_time.items())
-    _close(holds, Status.CONVERTED, Case(*when))
-    stock.move(
-        business_id=business_id,
-        moves=[
-            Move(
-                hold.product_id,
-                Kind.SOLD,
-                sold_at[hold.order_id],
-                stock_delta=-hold.quantity,
-                reserved_delta=-hold.quantity,
-                order_id=hold.order_id,
-            )
-            for hold in holds
-        ],
-        actor=actor,
-    )
+    if not sold_at:
+        return
+    times = {str(order_id): at.isoformat() for order_id, at in sold_at.items()}
+    _end(business_id, _held_by(business_id, sold_at), Kind.SOLD, actor=actor, at=(OF_ORDER, json.dumps(times)))
 
 
 def restock(*, business_id: UUID, order_id: UUID, actor: str, now: datetime, reason: str) -> None:
@@ -255,29 +240,24 @@ def extend(*, business_id: UUID, order_id: UUID, until: datetime, now: datetime)
     return holds.update(expires_at=until)
 
 
-def _active(business_id: UUID, order_ids: Collection[UUID]) -> list[StockReservation]:
-    return list(_held_by(business_id, order_ids))
-
-
 def _held_by(business_id: UUID, order_ids: Iterable[UUID]) -> StockReservationQuerySet:
     return StockReservation.objects.of(business_id).of_orders(order_ids).active().lock()
 
 
-def _close(holds: Iterable[StockReservation], status: Status, at: datetime | Case) -> None:
-    """The caller holds the rows' locks, and saw them open."""
-    if ids := [hold.id for hold in holds]:
-        StockReservation.objects.filter(id__in=ids).update(status=status, closed_at=at)
-
-
 # Locked and changed in one statement: what was ended by somebody else meanwhile is not among them any more.
 END = """
-    UPDATE reservations_stockreservation SET status = %s, closed_at = %s
+    UPDATE reservations_stockreservation SET status = %s, closed_at = {at}
     WHERE id = ANY(ARRAY({holds}))
-    RETURNING product_id, order_id, quantity * %s AS stock_delta, quantity * %s AS reserved_delta
+    RETURNING product_id, order_id, quantity * %s AS stock_delta, quantity * %s AS reserved_delta, closed_at AS at
 """
 
-# How holds end that give their units back: as what, and the sign with which they move stock and reserved.
+# When holds end: all at one instant, or each at its order's.
+AT_ONCE = "%s"
+OF_ORDER = "(%s::jsonb ->> order_id::text)::timestamptz"
+
+# How holds end: as what, and the sign with which their units move stock and reserved.
 ENDS = {
+    Kind.SOLD: (Status.CONVERTED, -1, -1),
     Kind.RELEASED: (Status.RELEASED, 0, -1),
     Kind.EXPIRED: (Status.EXPIRED, 0, -1),
     Kind.RETURNED: (Status.RELEASED, 1, 0),
@@ -288,14 +268,27 @@ def _give_back(
     business_id: UUID, holds: StockReservationQuerySet, kind: Kind, *, actor: str, now: datetime, reason: str = ""
 ) -> None:
     """End the holds that a locking query finds, and put their units back."""
+    _end(business_id, holds, kind, actor=actor, at=(AT_ONCE, now), reason=reason)
+
+
+def _end(
+    business_id: UUID,
+    holds: StockReservationQuerySet,
+    kind: Kind,
+    *,
+    actor: str,
+    at: tuple[str, datetime | str],
+    reason: str = "",
+) -> None:
+    """End the holds that a locking query finds, at an instant that is SQL and its parameter."""
     status, stock_sign, reserved_sign = ENDS[kind]
     ids, params = holds.values("id").query.sql_with_params()
+    when, instant = at
     stock.move_rows(
         business_id=business_id,
-        statement=END.format(holds=ids),
-        params=[status, now, *params, stock_sign, reserved_sign],
+        statement=END.format(at=when, holds=ids),
+        params=[status, instant, *params, stock_sign, reserved_sign],
         kind=kind,
         actor=actor,
-        at=now,
         reason=reason,
     )

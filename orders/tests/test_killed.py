@@ -17,8 +17,8 @@ from orders_project import locks
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("committed", "all_is_well")]
 
 KILLS = int(os.environ.get("HOLDFAST_KILLS", "5"))
-SALES = 60  # told of between a start and the next kill
-CLIENTS = 8
+SALES = 100  # told of between a start and the next kill
+CLIENTS = 16
 STOCK = 1_000_000
 
 

@@ -39,10 +39,7 @@ def run(scene, work, *, most_together=100, most_waiting=100, threads=4):
     async def play():
         with ThreadPoolExecutor(threads) as executor:
             together = GroupCommit(work, executor=executor, most_together=most_together, most_waiting=most_waiting)
-            try:
-                return await asyncio.wait_for(scene(together), PATIENCE)
-            finally:
-                getattr(work, "go", threading.Event()).set()  # so that a scene that fails ends
+            return await asyncio.wait_for(scene(together), PATIENCE)
 
     return asyncio.run(play())
 
