@@ -33,7 +33,7 @@ def servers_up() -> Iterator[None]:
         _let_go()
         with connect("postgres") as postgres:
             if postgres.execute("SELECT FROM pg_database WHERE datname = %s", [TEMPLATE]).fetchone() is None:
-                run.manage(environment(), "migrate", "--no-input", "--verbosity", "0")
+                run.manage(run.environment_of(HOST, ""), "migrate", "--no-input", "--verbosity", "0")
                 postgres.execute(f"CREATE DATABASE {TEMPLATE} TEMPLATE holdfast")
             postgres.execute("DROP DATABASE holdfast WITH (FORCE)")
             postgres.execute(f"CREATE DATABASE holdfast TEMPLATE {TEMPLATE}")
@@ -60,18 +60,6 @@ def analyze() -> None:
     """Tell the planner what the tables hold."""
     with connect() as database:
         database.execute("ANALYZE")
-
-
-def environment(port: str = "") -> dict[str, str]:
-    """What `make run` gives its programs."""
-    return {
-        "GRANIAN_WORKERS": "2",
-        **os.environ,
-        "HOLDFAST_LOCAL": "1",
-        "HOST": HOST,
-        "PORT": port,
-        "PYTHONUNBUFFERED": "1",
-    }
 
 
 @contextlib.contextmanager
@@ -106,7 +94,7 @@ def supervised(programs: Sequence[tuple[str, float, list[str]]], port: str) -> I
     listener = threading.Thread(target=listen)
     try:
         for name, grace, command in programs:
-            supervisor.start(name, command, grace=grace, environment=environment(port))
+            supervisor.start(name, command, grace=grace, environment=run.environment_of(HOST, port))
         if any(child.name == "web" for child in supervisor.children):
             run.wait_for_web(supervisor, HOST, port)
         listener.start()
@@ -138,7 +126,7 @@ def make_run() -> Iterator[tuple[int, str]]:
 def verify() -> None:
     """Raises Failed unless every invariant holds over the whole database."""
     try:
-        run.manage(environment(), "verify_stock")
+        run.manage(run.environment_of(HOST, ""), "verify_stock")
     except run.CannotRun as broken:
         raise Failed("verify_stock found a broken invariant") from broken
 

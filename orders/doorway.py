@@ -27,7 +27,7 @@ def place(access: Access, placements: Sequence[Placement]) -> list[Placed | Doma
     """Place orders; one whose key is being answered by somebody else at this moment is told so (KeyInFlight)."""
     names = {p.idempotency_key: f"key:{access.business.id}:{p.idempotency_key}" for p in placements}
     names.pop(None, None)
-    with locks(list(names.values()), seconds=30) as got:
+    with locks(list(names.values()), seconds=10) as got:
         ours = {None, *(key for key, is_ours in zip(names, got, strict=True) if is_ours)}
         placed = iter(
             services.place_many(

@@ -171,6 +171,7 @@ class _Served(Generic[Asked]):
 
 
 KEY = re.compile(rb"Api-Key ([!-~]{1,200})")
+ACCEPTED = {b"*/*", b"application/json"}
 JSON = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
 
 
@@ -179,7 +180,7 @@ def _key(scope: Scope, headers: Mapping[bytes, bytes], largest_body: int) -> str
     if scope["query_string"] or len(headers) < len(scope["headers"]):  # one of them stands there twice
         return None
     accept = headers.get(b"accept", b"*/*")
-    if b"*/*" not in accept and b"application/json" not in accept:
+    if b";" in accept or ACCEPTED.isdisjoint(map(bytes.strip, accept.split(b","))):  # "indent=4" is Django's
         return None
     length = headers.get(b"content-length", b"")
     if scope["method"] == "GET":

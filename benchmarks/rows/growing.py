@@ -27,7 +27,8 @@ def by_connections() -> Iterator[Figure]:
 @row(
     "businesses",
     "Orders placed, by businesses (each with a key of its own and 100 SKUs)",
-    bound="Each key and its business are looked up anew.",
+    bound="""A batch is of one key: with many keys there is less in each, down to a transaction an order. Batches
+        of several businesses would share their commit.""",
 )
 def by_businesses() -> Iterator[Figure]:
     sizes = (1, 10, 100)

@@ -38,8 +38,8 @@ def load_generator() -> Iterator[Figure]:
 @row(
     "6",
     "Availability of a product, 64 connections",
-    bound="The CPU of the web processes: one short query stands behind each answer.",
-    needed="A doorway with less Python, as orders have it.",
+    bound="The CPU of the web processes: those who ask meanwhile share two short queries.",
+    needed="Nothing of its own; a quieter machine.",
 )
 def availability() -> Iterator[Figure]:
     with servers_up(), running(*EVERYTHING) as web, bare_handler() as bare:

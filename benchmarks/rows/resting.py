@@ -8,7 +8,7 @@ from statistics import median
 
 from benchmarks import data
 from benchmarks.load import ROUNDS
-from benchmarks.stack import Failed, environment, make_run, memory_of, servers_up
+from benchmarks.stack import HOST, Failed, make_run, memory_of, servers_up
 from benchmarks.table import Figure, row
 from orders_project.local import run
 
@@ -28,7 +28,7 @@ def resting() -> Iterator[Figure]:
     with servers_up():
         shop = data.shop()
         data.add_history(shop, ORDERS)
-        run.manage(environment(), "seed_demo")  # as the first `make run` would have done
+        run.manage(run.environment_of(HOST, ""), "seed_demo")  # as the first `make run` would have done
     started, memory = [], []
     for _ in range(ROUNDS):
         begun = time.perf_counter()

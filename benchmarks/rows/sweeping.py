@@ -14,7 +14,9 @@ from benchmarks.clients import place
 from benchmarks.load import ROUNDS, SECONDS
 from benchmarks.stack import Failed, running, servers_up, verify
 from benchmarks.table import Figure, row
+from orders.models import Order
 from orders.tasks import expire_due_orders
+from orders_project.clock import database_now
 
 DUE = 10_000  # orders of a sweep
 OVER = timedelta(seconds=-1)
@@ -23,8 +25,10 @@ OVER = timedelta(seconds=-1)
 @row(
     "7",
     f"The sweep: {DUE:,} due orders cancelled, their stock given back",
-    bound="About half of it Python that makes the rows, half PostgreSQL that writes them.",
-    needed="Statements that make their rows in PostgreSQL, from the orders that are due.",
+    bound="""PostgreSQL, on both cores: an order that ends is written into each of its 13 indexes anew, and so
+        is its hold; two foreign keys and the day's figures are checked for each.""",
+    needed="""Fewer indexes on what changes (status, payment and due time of an order, status of a hold): 25,000
+        would take a table of open orders apart from the closed ones.""",
 )
 def sweep() -> Iterator[Figure]:
     with servers_up(), running("web") as web:  # beat and worker would sweep the same orders
@@ -33,7 +37,7 @@ def sweep() -> Iterator[Figure]:
         place(web, [shop])
         for _ in range(ROUNDS):
             data.add_pending(shop, DUE, due=OVER)
-            swept.append(DUE / _sweep(DUE))
+            swept.append(DUE / _sweep(shop))
             data.add_pending(shop, DUE, due=OVER)
             ceiling.append(DUE / _sweep_in_sql(shop))
         for _ in range(ROUNDS):
@@ -41,7 +45,7 @@ def sweep() -> Iterator[Figure]:
             due = math.ceil(median(swept) * 2 * SECONDS)  # so that it lasts as long as the orders come
             data.add_pending(shop, due, due=OVER)
             with ThreadPoolExecutor(1) as sweeper:
-                sweeping = sweeper.submit(_sweep, due)
+                sweeping = sweeper.submit(_sweep, shop)
                 disturbed.append(place(web, [shop]).p99)
                 sweeping.result()
         verify()
@@ -53,14 +57,16 @@ def sweep() -> Iterator[Figure]:
     yield Figure("p99 of orders placed meanwhile, over without", slowed, "×", beside, target=2, less=True)
 
 
-def _sweep(due: int) -> float:
-    """Expire what is due, which must be so many; returns the seconds it took."""
+def _sweep(shop: data.Shop) -> float:
+    """Expire what is due, all of it; returns the seconds it took."""
     begun = time.perf_counter()
-    expired = expire_due_orders()
+    expire_due_orders()
+    took = time.perf_counter() - begun
+    left = Order.objects.of(shop.business.id).due(database_now()).count()
     connection.close()
-    if expired != due:
-        raise Failed(f"{expired} orders expired of {due}")
-    return time.perf_counter() - begun
+    if left:
+        raise Failed(f"{left} orders were not expired")
+    return took
 
 
 def _sweep_in_sql(shop: data.Shop) -> float:

@@ -38,7 +38,7 @@ def test_a_past_has_orders_of_every_fate(shop: data.Shop) -> None:
 
 def test_both_sweeps_expire_what_is_due(shop: data.Shop) -> None:
     data.add_pending(shop, 20, due=timedelta(hours=1))
-    for sweep in (lambda: sweeping._sweep(shop, 10), lambda: sweeping._sweep_in_sql(shop)):
+    for sweep in (lambda: sweeping._sweep(shop), lambda: sweeping._sweep_in_sql(shop)):
         data.add_pending(shop, 10, due=sweeping.OVER)
         sweep()
     orders = Order.objects.of(shop.business.id)

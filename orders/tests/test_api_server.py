@@ -1,4 +1,12 @@
-"""The promise, kept by a running server: its processes on one side, crowds of clients on the other."""
+"""The promise, kept by a running server: its processes on one side, crowds of clients on the other.
+
+What waits in one of its processes is placed together, so three things stand between a crowd and one unit, and
+each was taken out to see what is left. Without the admission (a Shelf.admit that admits everyone) no unit is
+promised twice, but who comes too late is told 503 and not what is left. Without the guard
+(StockQuerySet.that_allows) the processes, who don't see each other's shelf, run into the CHECK
+stock_never_oversold: 500, and again no unit promised twice. With neither guard nor CHECK units are promised
+twice, with the admission or without: the admission answers, the guard and the CHECK keep the promise.
+"""
 
 import http.client
 import json
@@ -52,6 +60,7 @@ def available(client, mug):
 
 
 def test_place_hundred_buyers_for_one_unit(shop, server, key, client):
+    """Red without the admission, without the guard, and with neither guard nor CHECK (two to a hundred orders)."""
     mug = product(shop, stock=1)
     answers = at_once(server, key, buyers(100))
     assert statuses(answers) == {201: 1, 409: 99}
@@ -66,6 +75,7 @@ def test_place_hundred_buyers_for_one_unit(shop, server, key, client):
 
 
 def test_place_thousand_buyers_for_fifty_units(shop, server, key, client):
+    """Red without the admission, without the guard, and with neither guard nor CHECK (55 to 1000 orders)."""
     mug = product(shop, stock=50)
     answers = at_once(server, key, buyers(1000))
     assert statuses(answers) == {201: 50, 409: 950}
@@ -78,6 +88,7 @@ def test_place_thousand_buyers_for_fifty_units(shop, server, key, client):
 
 
 def test_place_ten_buyers_for_five_units_of_whom_three_pay(shop, server, key, client):
+    """Red without the admission; ten meet too seldom to be red for certain without the guard alone."""
     mug = product(shop, stock=5)
     answers = at_once(server, key, buyers(10), processes=2, threads=5)
     assert statuses(answers) == {201: 5, 409: 5}

@@ -85,7 +85,8 @@ def state(order):
 def test_place_hundred_buyers_for_one_unit(shop, at_once):
     """Failure 1: two buyers get the last unit. All hundred have seen it on the shelf.
 
-    The guard: the WHERE of StockQuerySet.that_allows, and behind it the CHECK stock_never_oversold.
+    The guard: the WHERE of StockQuerySet.that_allows, and behind it the CHECK stock_never_oversold. Without
+    Shelf.admit the promise is kept, but the ninety-nine are told Busy, and not what is left.
     """
     product(shop, stock=1)
     answers = at_once([lambda: place(shop, ("MUG-01", 1))] * 100, behind=shelf(shop))

@@ -40,16 +40,7 @@ def main() -> int:
 def run(host: str, port: str) -> None:
     """Everything, until KeyboardInterrupt; raises CannotRun if a part of it does not work."""
     check_port(host, port)
-    environment = {
-        "GRANIAN_WORKERS": "2",
-        "GRANIAN_BACKLOG": "4096",
-        "GRANIAN_BACKPRESSURE": "8192",  # of each: more may wait than the lanes take, so that they can refuse
-        **os.environ,
-        "HOLDFAST_LOCAL": "1",  # even on servers that DATABASE_URL names, this is no production
-        "HOST": host,
-        "PORT": port,
-        "PYTHONUNBUFFERED": "1",
-    }
+    environment = environment_of(host, port)
     say("Starting the database ...")
     with servers.attach() as held:
         say("Applying migrations ...")
@@ -70,6 +61,20 @@ def run(host: str, port: str) -> None:
             raise
         finally:
             supervisor.stop()
+
+
+def environment_of(host: str, port: str) -> dict[str, str]:
+    """What the programs find in their environment."""
+    return {
+        "GRANIAN_WORKERS": "2",
+        "GRANIAN_BACKLOG": "4096",
+        "GRANIAN_BACKPRESSURE": "8192",  # of each: more may wait than the lanes take, so that they can refuse
+        **os.environ,
+        "HOLDFAST_LOCAL": "1",  # even on servers that DATABASE_URL names, this is no production
+        "HOST": host,
+        "PORT": port,
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 def programs(host: str, port: str) -> list[tuple[str, float, list[str]]]:

@@ -9,6 +9,7 @@ import pytest
 from django.db import OperationalError
 
 from conftest import PATIENCE
+from orders_project.errors import Busy
 from orders_project.group_commit import GroupCommit, QueueFull
 
 
@@ -147,14 +148,19 @@ def test_one_alone_that_fails_is_not_done_again():
     assert len(calls) == 1
 
 
-def test_database_that_gave_up_is_not_asked_again_for_each():
-    """Each is told so: whether it was done nobody knows, and a queue behind a dead database would only grow."""
+@pytest.mark.parametrize(
+    "error",
+    [OperationalError("the connection is closed"), Busy("Too many at once.", retry_after=1)],
+    ids=["gone", "busy"],
+)
+def test_database_that_gave_up_is_not_asked_again_for_each(error):
+    """Each is told so: a queue behind a database that is dead or too busy would only grow."""
     work = Work()
 
-    def gone(key, batch):
+    def give_up(key, batch):
         work(key, batch)
         if len(batch) > 1:
-            raise OperationalError("the connection is closed")
+            raise error
         return batch
 
     async def scene(together):
@@ -165,10 +171,30 @@ def test_database_that_gave_up_is_not_asked_again_for_each():
         answers = await asyncio.gather(*first, *more, return_exceptions=True)
         return [*answers, await together.do("shop", 5)]
 
-    first, *lost, later = run(scene, gone)
+    first, *lost, later = run(scene, give_up)
     assert (first, later) == (1, 5)  # and when it is back, all goes on
-    assert [type(answer) for answer in lost] == [OperationalError] * 3
+    assert lost == [error] * 3
     assert work.batches == [[1], [2, 3, 4], [5]]
+
+
+def test_answers_of_which_nobody_knows_whose_they_are():
+    """A defect of the work: nobody is given another's answer, nobody waits for ever, and the queue lives on."""
+    work = Work()
+
+    def lose_one(key, batch):
+        answers = work(key, batch)
+        return answers[1:] if len(batch) > 1 else answers
+
+    async def scene(together):
+        first = await ask(together, 1)
+        await work.has_begun()
+        more = await ask(together, 2, 3)
+        work.go.set()
+        return await asyncio.gather(*first, *more, *await ask(together, 4), return_exceptions=True)
+
+    first, *lost = run(scene, lose_one, most_together=2)
+    assert (first, lost.pop()) == (2, 8)
+    assert [type(answer) for answer in lost] == [RuntimeError] * 2
 
 
 @pytest.mark.parametrize("gone", [0, 1, 2, 3], ids=["in flight", "first", "middle", "last"])
