@@ -9,14 +9,13 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import F
 from django.db.models.expressions import RawSQL
 from django.db.models.sql import UpdateQuery
 
 from catalog.models import Stock, StockMovement
 from orders_project.ids import new_id_text
-from orders_project.rows import Insert, insert, select
+from orders_project.rows import Insert, insert, prepared, select
 
 Kind = StockMovement.Kind
 
@@ -107,7 +106,7 @@ def move_rows(
 ) -> None:
     """As `move`, for as many moves as a statement of the caller's returns rows: product_id, order_id,
     stock_delta, reserved_delta and at. It may be a statement that changes what it returns."""
-    with connection.cursor() as cursor:
+    with prepared() as cursor:
         cursor.execute(WRITE_ROWS.format(statement=statement), [*params, business_id, kind, actor, reason])
         deltas = {product_id: (stock_delta, reserved_delta) for product_id, stock_delta, reserved_delta in cursor}
     if deltas:
@@ -125,7 +124,7 @@ def _move_counters(business_id: UUID, deltas: Mapping[UUID, tuple[int, int]]) ->
         alike[amounts].append(product_id)
     for (stock_delta, reserved_delta), product_ids in alike.items():
         sql, parameters = _guarded_update(business_id, product_ids, stock_delta, reserved_delta)
-        with connection.cursor() as cursor:
+        with prepared() as cursor:
             cursor.execute(sql, parameters)
             if cursor.rowcount < len(product_ids):
                 raise ShelfShort

@@ -8,7 +8,6 @@ from decimal import Decimal
 from uuid import UUID
 
 import msgspec
-from django.db import connection
 
 from catalog.models import Business
 from customers.errors import InvalidPhone, UnknownCustomer
@@ -16,7 +15,7 @@ from customers.models import Customer
 from orders_project.errors import DomainError
 from orders_project.ids import new_id
 from orders_project.phones import complete_phone
-from orders_project.rows import Insert, select
+from orders_project.rows import Insert, prepared, select
 from orders_project.transactions import one_transaction
 
 
@@ -199,7 +198,7 @@ def count_sales(*, sales: Sequence[Sale]) -> None:
         (key, len(their), sum(s.amount for s in their), max(s.paid_at for s in their))
         for key, their in by_customer.items()
     ]
-    with connection.cursor() as cursor:
+    with prepared() as cursor:
         cursor.execute(COUNT_SALES, [list(column) for column in zip(*sold, strict=True)])
     rescore(customer_ids=by_customer, now=max(sale.paid_at for sale in sales))
 
@@ -250,7 +249,7 @@ def rescore(*, customer_ids: Collection[UUID], now: datetime) -> int:
 
     The formula is written above, once: the verbs, the hourly job and the rebuild all come through here.
     """
-    with connection.cursor() as cursor:
+    with prepared() as cursor:
         cursor.execute(RESCORE, {"now": now, "ids": list(customer_ids)})
         return cursor.rowcount
 

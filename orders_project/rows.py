@@ -1,11 +1,13 @@
 """Rows as they are written and read in bulk: values by column, without a model object for each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
 from django.db.models import Field, ForeignObject, Lookup, Model
 
 Row = Mapping[str, Any]
@@ -34,7 +36,7 @@ def insert(*inserts: Insert) -> None:
         columns = _columns(model)
         if rows[0].keys() != columns.keys():  # PostgreSQL would write NULL, or pass over it
             raise ValueError(f"{model.__name__}: {sorted(rows[0].keys() ^ columns.keys())}")
-    with connection.cursor() as cursor:
+    with prepared() as cursor:
         cursor.execute(
             _statement(tuple((model, on_conflict) for model, _, on_conflict in inserts)),
             [_json.encode(rows).decode() for _, rows, _ in inserts],
@@ -44,9 +46,25 @@ def insert(*inserts: Insert) -> None:
 def select(sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
     """The rows that a query returns. For the questions that are asked of each batch, where what Django takes to
     write the SQL is more than what PostgreSQL takes to answer."""
-    with connection.cursor() as cursor:
+    with prepared() as cursor:
         cursor.execute(sql, parameters)
         return cursor.fetchall()
+
+
+@contextmanager
+def prepared() -> Iterator[CursorWrapper]:
+    """A cursor for statements that PostgreSQL shall plan once and keep, for they ask the same of any values.
+
+    What Django writes is planned each time, with its values: a filter that few rows pass and one that most
+    rows pass need different plans.
+    """
+    with connection.cursor() as cursor:
+        session = connection.connection
+        session.prepare_threshold = 0
+        try:
+            yield cursor
+        finally:
+            session.prepare_threshold = None
 
 
 def row_of(instance: Model) -> Row:

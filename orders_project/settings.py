@@ -155,9 +155,7 @@ def _database(url: str) -> dict[str, Any]:
         "OPTIONS": {
             **options,
             "options": f"{options.get('options', '')} {session}".strip(),
-            # Values travel apart from the SQL, and a statement that comes again is planned no more.
-            "server_side_binding": True,
-            "prepare_threshold": 2,
+            "server_side_binding": True,  # values travel apart from the SQL, so that it can be prepared
             "pool": {"min_size": 1, "max_size": _POOL_SIZE, "timeout": 5} if _POOL_SIZE else False,
         },
     }
