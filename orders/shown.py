@@ -13,7 +13,7 @@ from customers.models import Customer
 from orders.models import Order, OrderItem, Payment, Shipment
 from orders.services import Placed
 from orders_project import money
-from orders_project.rows import Row
+from orders_project.rows import Row, prepared
 from reservations.models import StockReservation
 
 Shown = dict[str, Any]
@@ -24,12 +24,13 @@ def show_orders(orders: QuerySet[Order] | Sequence[Row], *, now: datetime) -> li
     Seconds left are counted from `now`."""
     orders = list(orders.values() if isinstance(orders, QuerySet) else orders)
     ids = [order["id"] for order in orders]
-    buyers = Customer.objects.filter(id__any_of={order["customer_id"] for order in orders})
-    customers = {customer["id"]: customer for customer in buyers.values(*CUSTOMER)}
-    items = _by_order(OrderItem.objects.order_by("position"), ids)
-    payments = _by_order(Payment.objects.order_by("at", "id"), ids)
-    shipments = _by_order(Shipment.objects.order_by("id"), ids)
-    holds = _by_order(StockReservation.objects.annotate(sku=F("product__sku")).order_by("id"), ids)
+    with prepared():  # keys are keys: one plan for any of them
+        buyers = Customer.objects.filter(id__any_of={order["customer_id"] for order in orders})
+        customers = {customer["id"]: customer for customer in buyers.values(*CUSTOMER)}
+        items = _by_order(OrderItem.objects.order_by("position"), ids)
+        payments = _by_order(Payment.objects.order_by("at", "id"), ids)
+        shipments = _by_order(Shipment.objects.order_by("id"), ids)
+        holds = _by_order(StockReservation.objects.annotate(sku=F("product__sku")).order_by("id"), ids)
     return [
         _show(
             order,

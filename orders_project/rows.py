@@ -60,11 +60,11 @@ def prepared() -> Iterator[CursorWrapper]:
     """
     with connection.cursor() as cursor:
         session = connection.connection
-        session.prepare_threshold = 0
+        before, session.prepare_threshold = session.prepare_threshold, 0
         try:
             yield cursor
         finally:
-            session.prepare_threshold = None
+            session.prepare_threshold = before
 
 
 def row_of(instance: Model) -> Row:

@@ -20,7 +20,7 @@ from orders.services.pricing import check_currency, units_of
 from orders.services.timeline import event_of, find_order, refuse_move
 from orders_project import money
 from orders_project.errors import Busy, DomainError
-from orders_project.rows import Insert, Row, insert, row_of
+from orders_project.rows import Insert, Row, insert, prepared, row_of
 from orders_project.transactions import one_transaction, violated_constraint
 from reservations import services as reservations
 from reservations.services import Shelf, Wanted
@@ -116,19 +116,20 @@ class _Books:
         self.business_id = business_id
         self.actor = actor
         self.now = now
-        ids = {receipt.order_id for receipt in receipts}
-        found = Order.objects.of(business_id).filter(id__any_of=ids).lock()
-        self.orders = {order.id: order for order in found}
-        self.told = {
-            (payment.provider, payment.reference): payment
-            for payment in Payment.objects.filter(
-                business_id=business_id, reference__any_of={receipt.reference for receipt in receipts}
-            ).select_related("order")
-        }
-        self.ordered: defaultdict[UUID, list[OrderItem]] = defaultdict(list)
-        for item in OrderItem.objects.filter(order__any_of=self.orders):
-            self.ordered[item.order_id].append(item)
-        self.held = reservations.units_held(business_id=business_id, order_ids=self.orders)
+        with prepared():  # one plan for any keys
+            ids = {receipt.order_id for receipt in receipts}
+            found = Order.objects.of(business_id).filter(id__any_of=ids).lock()
+            self.orders = {order.id: order for order in found}
+            self.told = {
+                (payment.provider, payment.reference): payment
+                for payment in Payment.objects.filter(
+                    business_id=business_id, reference__any_of={receipt.reference for receipt in receipts}
+                ).select_related("order")
+            }
+            self.ordered: defaultdict[UUID, list[OrderItem]] = defaultdict(list)
+            for item in OrderItem.objects.filter(order__any_of=self.orders):
+                self.ordered[item.order_id].append(item)
+            self.held = reservations.units_held(business_id=business_id, order_ids=self.orders)
         self.shelf: Shelf | None = None
         self.payments: list[Payment] = []
         self.changed: defaultdict[tuple[Values, Values], list[UUID]] = defaultdict(list)
