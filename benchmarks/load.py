@@ -69,23 +69,26 @@ def need_wrk() -> None:
     sys.exit("make bench needs wrk: apt install wrk, dnf install wrk or brew install wrk.")
 
 
+def _output(*command: str) -> str:
+    """What a load generator writes. Raises Failed if it fails."""
+    environment = {**os.environ, "LUA_PATH": f"{HERE}/lua/?.lua"}  # for wrk, which requires lua/common.lua
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise Failed(f"{Path(command[0]).name} failed; what it said is above")
+    return done.stdout
+
+
 def wrk(url: str, script: str, *arguments: object, connections: int) -> Load:
     """Ask for SECONDS over so many connections, as lua/<script>.lua says.
 
     Each connection asks again when it is answered. Raises Failed if any answer is none or is a refusal.
     """
-    done = subprocess.run(
-        [
+    return wrk_said(
+        _output(
             *("wrk", "--latency", f"-t{min(THREADS, connections)}", f"-c{connections}", f"-d{SECONDS}s"),
             *("--timeout", "30s", "-s", str(HERE / "lua" / f"{script}.lua"), url, "--", *map(str, arguments)),
-        ],
-        env={**os.environ, "LUA_PATH": f"{HERE}/lua/?.lua"},
-        stdout=subprocess.PIPE,
-        text=True,
+        )
     )
-    if done.returncode:
-        raise Failed("wrk failed; what it said is above")
-    return wrk_said(done.stdout)
 
 
 def wrk_said(output: str) -> Load:
@@ -106,20 +109,15 @@ def wrk_said(output: str) -> Load:
 def pgbench(script: str, *, clients: int = 16, **variables: object) -> Load:
     """Run the transaction of sql/<script>.sql again and again, prepared, with so many clients at once."""
     server = servers.Postgres(servers.VAR)
-    done = subprocess.run(
-        [
+    return pgbench_said(
+        _output(
             *(str(server.binary("pgbench")), "--no-vacuum", "--protocol=prepared", f"--client={clients}"),
             *(f"--jobs={min(2, clients)}", f"--time={SECONDS}", f"--file={HERE / 'sql' / script}.sql"),
             *(f"--host={server.socket_folder}", "--username=holdfast"),
             *(f"--define={name}={value}" for name, value in variables.items()),
             "holdfast",
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
+        )
     )
-    if done.returncode:
-        raise Failed("pgbench failed; what it said is above")
-    return pgbench_said(done.stdout)
 
 
 def pgbench_said(output: str) -> Load:

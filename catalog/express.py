@@ -1,6 +1,7 @@
 """The express lane of availability, and what all lanes ask of an API key."""
 
 import re
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, TypeVar
 from uuid import UUID
@@ -39,9 +40,9 @@ class KeyLane(Lane[Asked]):
             *[throttled] * (len(batch) - left),
         ]
 
+    @abstractmethod
     def answer_to(self, access: Access, batch: Sequence[Asked]) -> Sequence[Answer | None]:
         """The answers to what was asked with this access, in its order; None where Django should answer."""
-        raise NotImplementedError
 
 
 SHELVES = """

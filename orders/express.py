@@ -1,6 +1,7 @@
 """The express lanes of orders: placing and paying, alone and in bulk."""
 
 import re
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -73,41 +74,47 @@ class PaymentLane(KeyLane[Receipt]):
         ]
 
 
-class BulkPlacingLane(KeyLane[bytes]):
-    """POST /orders/bulk. Each request is a batch by itself; those of one key take turns. It is long, so it is
-    read in the thread that answers it."""
+class BulkLane(KeyLane[bytes]):
+    """Each request is a batch by itself; those of one key take turns. It is long, so it is read in the thread
+    that answers it."""
+
+    largest_body = LARGEST_BULK_BODY
+    most_together = 1
+    writes = True
+
+    def read(self, plain: Plain) -> bytes:
+        return plain.body
+
+    def answer_to(self, access: Access, batch: Sequence[bytes]) -> list[Answer | None]:
+        (body,) = batch
+        results = self.results(access, body)
+        return [None if results is None else Answer(200, json_of(results))]
+
+    @abstractmethod
+    def results(self, access: Access, body: bytes) -> dict[str, Any] | None:
+        """What became of the rows in a body; None if Django should read it."""
+
+
+class BulkPlacingLane(BulkLane):
+    """POST /orders/bulk."""
 
     method = "POST"
     path = re.compile("/api/v1/orders/bulk")
-    largest_body = LARGEST_BULK_BODY
-    most_together = 1
-    writes = True
 
-    def read(self, plain: Plain) -> bytes:
-        return plain.body
-
-    def answer_to(self, access: Access, batch: Sequence[bytes]) -> list[Answer | None]:
-        (body,) = batch
+    def results(self, access: Access, body: bytes) -> dict[str, Any] | None:
         asked = read_placements(body)
-        return [Answer(200, json_of(doorway.place_in_bulk(access, asked))) if asked else None]
+        return doorway.place_in_bulk(access, asked) if asked else None
 
 
-class BulkPaymentLane(KeyLane[bytes]):
-    """PATCH /orders/bulk/payment, likewise."""
+class BulkPaymentLane(BulkLane):
+    """PATCH /orders/bulk/payment."""
 
     method = "PATCH"
     path = re.compile("/api/v1/orders/bulk/payment")
-    largest_body = LARGEST_BULK_BODY
-    most_together = 1
-    writes = True
 
-    def read(self, plain: Plain) -> bytes:
-        return plain.body
-
-    def answer_to(self, access: Access, batch: Sequence[bytes]) -> list[Answer | None]:
-        (body,) = batch
+    def results(self, access: Access, body: bytes) -> dict[str, Any] | None:
         told = read_receipts(body)
-        return [Answer(200, json_of(doorway.confirm_in_bulk(access, told))) if told else None]
+        return doorway.confirm_in_bulk(access, told) if told else None
 
 
 LANES: list[Lane[Any]] = [PlacingLane(), PaymentLane(), BulkPlacingLane(), BulkPaymentLane()]

@@ -76,10 +76,6 @@ class OrderQuerySet(models.QuerySet["Order"]):
             | _one_of("pk", with_sku, "order")
         )
 
-    def with_details(self) -> OrderQuerySet:
-        """With everything that an order's page shows, in a fixed number of queries."""
-        return self.select_related("customer", "business").prefetch_related("items", "payments", "shipments")
-
     def lock(self, *, skip_locked: bool = False) -> OrderQuerySet:
         """Lock the orders for change, in key order."""
         return self.order_by("pk").select_for_update(no_key=True, skip_locked=skip_locked, of=("self",))

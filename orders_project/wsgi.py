@@ -1,4 +1,4 @@
-"""The WSGI application, for `granian --interface wsgi orders_project.wsgi:application`."""
+"""Django's WSGI application, which orders_project/asgi.py has behind its express lanes."""
 
 import os
 
