@@ -79,7 +79,8 @@ def environment_of(host: str, port: str) -> dict[str, str]:
 
 def programs(host: str, port: str) -> list[tuple[str, float, list[str]]]:
     """Name, seconds it may take to stop, and command, in the order in which they stop."""
-    celery = [sys.executable, "-m", "celery", "--quiet", "--app", "orders_project"]
+    # Background jobs give way to those who wait for an answer.
+    celery = ["nice", "-n", "10", sys.executable, "-m", "celery", "--quiet", "--app", "orders_project"]
     return [
         (
             "web",
