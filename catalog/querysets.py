@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from django.db import models
 from django.db.models import F, Q
 
 if TYPE_CHECKING:
-    from catalog.models import ApiKey, Product, Stock, StockMovement  # noqa: F401  (type arguments)
+    from catalog.models import Alert, ApiKey, JobRun, Product, Stock, StockMovement  # noqa: F401  (type arguments)
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
@@ -59,3 +60,23 @@ class StockQuerySet(models.QuerySet["Stock"]):
 class StockMovementQuerySet(models.QuerySet["StockMovement"]):
     def of(self, business_id: UUID) -> StockMovementQuerySet:
         return self.filter(business_id=business_id)
+
+
+class AlertQuerySet(models.QuerySet["Alert"]):
+    def of(self, business_id: UUID) -> AlertQuerySet:
+        """A business's alerts, and those about Holdfast itself."""
+        return self.filter(Q(business_id=business_id) | Q(business_id=None))
+
+    def open(self) -> AlertQuerySet:
+        """Alerts of what is still so."""
+        return self.filter(closed_at__isnull=True)
+
+    def unheard(self, now: datetime) -> AlertQuerySet:
+        """Open alerts that nobody acknowledged, and that don't sleep."""
+        return self.open().filter(Q(snoozed_until=None) | Q(snoozed_until__lte=now), acknowledged_at__isnull=True)
+
+
+class JobRunQuerySet(models.QuerySet["JobRun"]):
+    def of(self, business_id: UUID) -> JobRunQuerySet:
+        """The runs for a business, and those for all of them."""
+        return self.filter(Q(business_id=business_id) | Q(business_id=None))

@@ -63,7 +63,8 @@ INVARIANTS = {
         FROM catalog_stock AS stock
         LEFT JOIN (
             SELECT product_id,
-                sum(stock_delta) FILTER (WHERE kind IN ('opening', 'received', 'returned', 'adjusted')) AS units,
+                sum(stock_delta) FILTER (
+                    WHERE kind IN ('opening', 'received', 'returned', 'adjusted', 'reconciled')) AS units,
                 -sum(stock_delta) FILTER (WHERE kind = 'sold') AS sold
             FROM catalog_stockmovement GROUP BY product_id
         ) AS came USING (product_id)

@@ -52,6 +52,7 @@ else:
 # --- Applications ----------------------------------------------------------------------------
 
 INSTALLED_APPS = [
+    "unfold",  # before the admin, whose templates it replaces
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -63,6 +64,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_celery_beat",
+    "channels",
     "catalog",
     "customers",
     "reservations",
@@ -197,18 +199,51 @@ CELERY_TASK_TIME_LIMIT = 300  # less than the visibility timeout, or a task woul
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
-CELERY_BEAT_SCHEDULE = {
-    "payment-timeout": {
-        "task": "orders.tasks.expire_due_orders",
-        "schedule": 5.0,
-        "options": {"expire_seconds": 5},
-    },
-    "customer-scores": {
-        "task": "customers.tasks.rescore_customers",
-        "schedule": 3600.0,
-        "options": {"expire_seconds": 3600},
-    },
+# Job, task, and every how many seconds it is asked for. A tick that nobody took until the next is dropped.
+SCHEDULE = {
+    "payment-timeout": ("orders.tasks.expire_due_orders", 5),
+    "stock-watch": ("orders.tasks.watch_shops", 15),
+    "stock-minutes": ("reservations.tasks.fold_minutes", 20),
+    "stuck-reservations": ("orders.tasks.free_stuck_reservations", 300),
+    "alert-digest": ("catalog.tasks.send_alert_digest", 300),
+    "stock-reconciliation": ("orders.tasks.reconcile_stock", 900),
+    "clean-up": ("orders.tasks.clean_up", 3600),
+    "customer-scores": ("customers.tasks.rescore_customers", 3600),
 }
+CELERY_BEAT_SCHEDULE = {
+    job: {"task": task, "schedule": float(seconds), "options": {"expire_seconds": seconds}}
+    for job, (task, seconds) in SCHEDULE.items()
+}
+
+# For how many days the clean-up keeps what nobody needs any more.
+RETENTION_DAYS = {
+    "drafts": int(os.environ.get("KEEP_DRAFTS_DAYS", "30")),  # since anybody touched them
+    "job_runs": int(os.environ.get("KEEP_JOB_RUNS_DAYS", "3")),
+    "alerts": int(os.environ.get("KEEP_ALERTS_DAYS", "180")),  # since they closed
+    "minutes": int(os.environ.get("KEEP_MINUTES_DAYS", "90")),  # the charts of stock health
+}
+
+# --- WebSocket -------------------------------------------------------------------------------
+
+# Pub/sub: a message that nobody listens to costs nothing, and the feed itself keeps what was missed.
+CHANNEL_LAYERS = {
+    "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}
+}
+
+# --- Mail ------------------------------------------------------------------------------------
+
+# On a person's own machine mails are files that they can open.
+EMAIL_BACKEND = f"django.core.mail.backends.{'filebased' if LOCAL else 'smtp'}.EmailBackend"
+EMAIL_FILE_PATH = VAR_DIR / "mails"
+EMAIL_HOST = os.environ.get("EMAIL_HOST", "localhost")
+EMAIL_PORT = int(os.environ.get("EMAIL_PORT", "25"))
+EMAIL_HOST_USER = os.environ.get("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = os.environ.get("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = _flag("EMAIL_USE_TLS", default=False)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = os.environ.get("DEFAULT_FROM_EMAIL", "Holdfast <holdfast@localhost>")
+# Where people find the pages that a mail speaks of.
+PUBLIC_URL = os.environ.get("PUBLIC_URL", f"http://localhost:{os.environ.get('PORT', '8000')}")
 
 # --- API -------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from catalog.models import Business, Product
+from orders_project import money
 from orders_project.constraints import SameBusiness
 from orders_project.ids import new_id
 from reservations.querysets import StockReservationQuerySet
@@ -70,3 +71,47 @@ class StockReservation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.quantity} held until {self.expires_at}"
+
+
+class RefusedDemand(models.Model):
+    """What buyers asked for in one minute and could not have: lost demand, by product and channel."""
+
+    pk = models.CompositePrimaryKey("business", "minute", "product", "channel")
+    business = models.ForeignKey(Business, models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    minute = models.DateTimeField()
+    product = models.ForeignKey(Product, models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    channel = models.CharField(max_length=9)
+    refusals = models.IntegerField(help_text="Orders that were refused for want of this product.")
+    units = models.BigIntegerField(help_text="Units asked for beyond what was available.")
+    value = models.DecimalField(max_digits=money.MAX_DIGITS, decimal_places=money.DECIMAL_PLACES)
+    currency = models.CharField(max_length=3)
+
+    class Meta:
+        constraints = [
+            SameBusiness(name="refused_product_same_business", field="product", table="catalog_product"),
+            models.CheckConstraint(
+                name="refused_something", condition=Q(refusals__gt=0, units__gt=0, value__gte=0)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.units} units refused"
+
+
+class StockMinute(models.Model):
+    """One minute of a business's holds, for the charts. Counts are of holds; `refused` is of orders."""
+
+    pk = models.CompositePrimaryKey("business", "minute")
+    business = models.ForeignKey(Business, models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    minute = models.DateTimeField()
+    made = models.IntegerField()
+    converted = models.IntegerField()
+    expired = models.IntegerField()
+    released = models.IntegerField()
+    refused = models.IntegerField()
+    seconds_to_pay = models.BigIntegerField(help_text="Of all that were converted, together.")
+    held_units = models.BigIntegerField(help_text="At the end of the minute.")
+    available_units = models.BigIntegerField(help_text="At the end of the minute.")
+
+    def __str__(self) -> str:
+        return f"{self.minute:%H:%M}"

@@ -12,11 +12,13 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
 
-from catalog.models import Membership, StockMovement
+from catalog.models import Alert, JobRun, Membership, StockMovement
 from customers.services import Buyer
 from factories import BusinessFactory, api_key, on_shelf, order_in, place, product, verb
 from orders.lifecycle import PaymentStatus, Status
+from orders.models import Discrepancy
 from orders_project.transactions import violated_constraint
+from reservations.models import RefusedDemand
 
 pytestmark = pytest.mark.usefixtures("db", "all_is_well")
 
@@ -35,6 +37,19 @@ def world(shop, now):
     product(other)
     theirs = place(other, ("MUG-01", 1))
     api_key(shop)
+    JobRun.objects.create(business=shop, job="reconcile", started_at=now)
+    Alert.objects.create(business=shop, kind="drift", severity="critical", title="Off", opened_at=now, seen_at=now)
+    Discrepancy.objects.create(business=shop, invariant="I4", subject="x", found="off", found_at=now, seen_at=now)
+    RefusedDemand.objects.create(
+        business=shop,
+        minute=now,
+        product_id=pending.items.first().product_id,
+        channel="website",
+        refusals=1,
+        units=1,
+        value=1,
+        currency="GBP",
+    )
     Membership.objects.create(business=shop, user=User.objects.create(username=str(uuid4())), role="owner")
     return {
         "shop": shop.id,
@@ -111,7 +126,7 @@ LAWS = {
     ],
     "stock_product_same_business": [of_shop("catalog_stock", "business_id = %(other)s")],
     "movement_actor_named": [ledger("received", 1, 0, actor="''::text")],
-    "movement_adjusted_has_reason": [ledger("adjusted", 1, 0, reason="''::text")],
+    "movement_by_hand_has_reason": [ledger(kind, 1, 0, reason="''::text") for kind in ("adjusted", "reconciled")],
     "movement_kind_fits_deltas": [
         ledger("opening", -1, 0),
         ledger("opening", 1, 1),
@@ -127,12 +142,14 @@ LAWS = {
         ledger("expired", 0, 1, order="paid"),
         ledger("sold", 1, 1, order="paid"),
         ledger("sold", -2, -1, order="paid"),
+        ledger("reconciled", 0, 0),
         ledger("lost", -1, 0),
     ],
     "movement_order_named": [
         ledger("opening", 1, 0, order="paid"),
         ledger("received", 1, 0, order="paid"),
         ledger("adjusted", 1, 0, order="paid"),
+        ledger("reconciled", 1, 0, order="paid"),
         ledger("returned", 1, 0),
         ledger("reserved", 0, 1),
         ledger("released", 0, -1),
@@ -144,6 +161,14 @@ LAWS = {
     ],
     "movement_order_same_business": [ledger("returned", 1, 0, order="their_order")],
     "movement_product_same_business": [ledger("received", 1, 0, product_id="%(their_product)s::uuid")],
+    "alert_kind_known": [of_shop("catalog_alert", "kind = 'mood'")],
+    "alert_severity_known": [of_shop("catalog_alert", "severity = 'grim'")],
+    "alert_open_once": [copy("catalog_alert", "business_id = %(shop)s")],
+    "job_run_ended_when_over": [
+        of_shop("catalog_jobrun", "ended_at = now()"),
+        of_shop("catalog_jobrun", "outcome = 'done'"),
+        of_shop("catalog_jobrun", "outcome = 'lost', ended_at = now()"),
+    ],
     # customers
     "customer_counters_not_negative": [
         of_shop("customers_customer", "total_orders = -1"),
@@ -168,6 +193,11 @@ LAWS = {
     "hold_product_same_business": [
         change("reservations_stockreservation", "product_id = %(their_product)s", "order_id = %(paid)s")
     ],
+    "refused_something": [
+        of_shop("reservations_refuseddemand", f"{what} = {least}")
+        for what, least in {"refusals": 0, "units": 0, "value": -1}.items()
+    ],
+    "refused_product_same_business": [of_shop("reservations_refuseddemand", "product_id = %(their_product)s")],
     # orders
     "order_amounts_not_negative": [
         order("discount = -1, total = total + 1"),
@@ -221,6 +251,12 @@ LAWS = {
         child("orders_shipment", "delivered_at = shipped_at - interval '1 second'", "delivered")
     ],
     "shipment_order_same_business": [child("orders_shipment", "order_id = %(their_order)s", "delivered")],
+    "discrepancy_closed_when_over": [
+        of_shop("orders_discrepancy", "closed_at = now()"),
+        of_shop("orders_discrepancy", "status = 'gone'"),
+        of_shop("orders_discrepancy", "status = 'lost', closed_at = now()"),
+    ],
+    "discrepancy_open_once": [copy("orders_discrepancy", "business_id = %(shop)s")],
     "shipment_once_per_order": [copy("orders_shipment", "order_id = %(delivered)s")],
 }
 
