@@ -7,13 +7,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 
 from customers.models import Customer
 from orders.models import Order, OrderItem, Payment, Shipment
 from orders.services import Placed
 from orders_project import money
-from orders_project.rows import Row, prepared
+from orders_project.rows import Row, find, select
 from reservations.models import StockReservation
 
 Shown = dict[str, Any]
@@ -24,13 +24,12 @@ def show_orders(orders: QuerySet[Order] | Sequence[Row], *, now: datetime) -> li
     Seconds left are counted from `now`."""
     orders = list(orders.values() if isinstance(orders, QuerySet) else orders)
     ids = [order["id"] for order in orders]
-    with prepared():  # keys are keys: one plan for any of them
-        buyers = Customer.objects.filter(id__any_of={order["customer_id"] for order in orders})
-        customers = {customer["id"]: customer for customer in buyers.values(*CUSTOMER)}
-        items = _by_order(OrderItem.objects.order_by("position"), ids)
-        payments = _by_order(Payment.objects.order_by("at", "id"), ids)
-        shipments = _by_order(Shipment.objects.order_by("id"), ids)
-        holds = _by_order(StockReservation.objects.annotate(sku=F("product__sku")).order_by("id"), ids)
+    buyers = find(Customer, "id", {order["customer_id"] for order in orders})
+    customers = {customer["id"]: _pick(customer, CUSTOMER) for customer in buyers}
+    items = _by_order(find(OrderItem, "order_id", ids, order_by=("position",)))
+    payments = _by_order(find(Payment, "order_id", ids, order_by=("at", "id")))
+    shipments = _by_order(find(Shipment, "order_id", ids, order_by=("id",)))
+    holds = _by_order([dict(zip(HOLD, hold, strict=True)) for hold in select(HOLDS, ids)])
     return [
         _show(
             order,
@@ -65,13 +64,19 @@ def show_new(placed: Placed, *, now: datetime) -> Shown:
     return _show(placed.row, customer, placed.items, shown_holds, [], [])
 
 
-def _by_order(rows: QuerySet[Any], order_ids: Sequence[UUID]) -> Mapping[UUID, list[Row]]:
+def _by_order(rows: Iterable[Row]) -> Mapping[UUID, list[Row]]:
     found: defaultdict[UUID, list[Row]] = defaultdict(list)
-    for row in rows.filter(order_id__any_of=order_ids).values():
+    for row in rows:
         found[row["order_id"]].append(row)
     return found
 
 
+HOLD = ("id", "order_id", "product_id", "sku", "quantity", "status", "expires_at", "created_at")
+HOLDS = """
+    SELECT hold.id, order_id, product_id, sku, quantity, status, expires_at, hold.created_at
+    FROM reservations_stockreservation AS hold JOIN catalog_product AS product ON product.id = product_id
+    WHERE order_id = ANY(%s) ORDER BY hold.id
+"""
 CUSTOMER = ("id", "name", "phone", "email", "external_id")
 SHIPMENT = ("id", "carrier", "tracking_number", "tracking_url", "shipped_at", "delivered_at")
 

@@ -1,6 +1,6 @@
 """Rows as they are written and read in bulk: values by column, without a model object for each."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
@@ -67,6 +67,13 @@ def prepared() -> Iterator[CursorWrapper]:
             session.prepare_threshold = before
 
 
+def find(model: type[Model], column: str, values: Iterable[Any], *, order_by: tuple[str, ...] = ()) -> list[Row]:
+    """The rows of a table that have one of the values in a column. JSON comes as PostgreSQL writes it."""
+    columns = tuple(_columns(model))
+    found = select(_look_up(model, column, order_by), list(values))
+    return [dict(zip(columns, row, strict=True)) for row in found]
+
+
 def row_of(instance: Model) -> Row:
     """The row of a model object."""
     return {name: value for name, value in vars(instance).items() if name != "_state"}
@@ -76,6 +83,13 @@ def row_of(instance: Model) -> Row:
 def _columns(model: type[Model]) -> dict[str, str]:
     columns = [str(field.column) for field in model._meta.concrete_fields]
     return {column: connection.ops.quote_name(column) for column in columns}
+
+
+@cache
+def _look_up(model: type[Model], column: str, order_by: tuple[str, ...]) -> str:
+    columns, table = ", ".join(_columns(model).values()), connection.ops.quote_name(model._meta.db_table)
+    order = f" ORDER BY {', '.join(order_by)}" if order_by else ""
+    return f"SELECT {columns} FROM {table} WHERE {column} = ANY(%s){order}"  # noqa: S608  # our own
 
 
 @cache
