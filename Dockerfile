@@ -17,5 +17,6 @@ RUN DATABASE_URL=postgresql:///unused REDIS_URL=redis://unused SECRET_KEY=unused
 USER holdfast
 EXPOSE 8000
 ENV GRANIAN_HOST=0.0.0.0 GRANIAN_PORT=8000 GRANIAN_WORKERS=2 \
-    GRANIAN_BACKLOG=4096 GRANIAN_BACKPRESSURE=8192
-CMD ["granian", "orders_project.asgi:application", "--interface", "asgi", "--no-ws"]
+    GRANIAN_BACKLOG=4096 GRANIAN_BACKPRESSURE=8192 \
+    METRICS_DIR=/tmp/metrics
+CMD ["granian", "orders_project.asgi:application", "--interface", "asgi"]

@@ -34,6 +34,7 @@ from orders.invariants import findings
 from orders_project import locks
 from orders_project.clock import database_now
 from orders_project.local.processes import die_with_parent
+from orders_project.local.servers import Valkey
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +79,9 @@ def api(shop: Business) -> Caller:
     return Caller(shop)
 
 
+METRICS_TOKEN = "token-of-the-tests"
+
+
 class Web:
     """The web server of `make run`, two processes of it, on the test database."""
 
@@ -95,7 +99,7 @@ class Web:
             self.process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "granian", "orders_project.asgi:application", "--interface", "asgi"),
-                    *("--host", "127.0.0.1", "--port", self.port, "--no-ws", "--log-level", "warning"),
+                    *("--host", "127.0.0.1", "--port", self.port, "--log-level", "warning"),
                     *("--workers", "2"),
                 ],
                 env={
@@ -105,6 +109,8 @@ class Web:
                     "DATABASE_POOL_SIZE": "8",
                     "REDIS_URL": settings.REDIS_URL,
                     "CACHE_URL": settings.CACHE_URL,
+                    "METRICS_DIR": str(self.log.with_name("metrics")),
+                    "METRICS_TOKEN": METRICS_TOKEN,
                 },
                 stdout=lines,
                 stderr=lines,
@@ -160,6 +166,12 @@ def answers(url: str) -> bool:
     return True
 
 
+def listens(address: tuple[str, int]) -> bool:
+    """Whether a server takes connections there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(address) == 0
+
+
 @pytest.fixture
 def redis_away(settings: Any) -> Iterator[None]:
     """The cache and the locks ask a socket that nobody listens to."""
@@ -167,6 +179,31 @@ def redis_away(settings: Any) -> Iterator[None]:
     settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": settings.CACHE_URL}}
     locks._client.cache_clear()
     yield
+    locks._client.cache_clear()
+    locks._back_at = 0
+
+
+@pytest.fixture
+def own_redis(settings: Any, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A Redis server of this test's own for the cache and the locks, to be stopped in the middle."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = ("127.0.0.1", probe.getsockname()[1])
+    runner = os.getpid()
+    program = Valkey(tmp_path).binary("valkey-server")
+    server = subprocess.Popen(
+        [program, "--bind", address[0], "--port", str(address[1]), "--save", ""],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        preexec_fn=lambda: die_with_parent(runner),
+    )
+    settings.CACHE_URL = f"redis://{address[0]}:{address[1]}"
+    settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": settings.CACHE_URL}}
+    locks._client.cache_clear()
+    until(lambda: listens(address))
+    yield server
+    server.kill()
+    server.wait(timeout=PATIENCE)
     locks._client.cache_clear()
     locks._back_at = 0
 

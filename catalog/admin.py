@@ -1,19 +1,38 @@
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth import admin as auth
+from django.contrib.auth.models import Group, User
 from django.http import HttpRequest
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from catalog.models import ApiKey, Business, Membership, Product, StockMovement
 from orders_project.read_only import ReadOnlyAdmin
 
+# Django's own pages of people, in the look of the others.
+admin.site.unregister([User, Group])
 
-class MembershipInline(admin.TabularInline):
+
+@admin.register(User)
+class UserAdmin(auth.UserAdmin, ModelAdmin):
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+
+
+@admin.register(Group)
+class GroupAdmin(auth.GroupAdmin, ModelAdmin):
+    pass
+
+
+class MembershipInline(TabularInline):
     model = Membership
     extra = 0
 
 
 @admin.register(Business)
-class BusinessAdmin(admin.ModelAdmin):
+class BusinessAdmin(ModelAdmin):
     list_display = ("name", "slug", "currency", "time_zone", "payment_window_minutes")
     inlines = (MembershipInline,)
 
@@ -32,7 +51,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Product)
-class ProductAdmin(admin.ModelAdmin):
+class ProductAdmin(ModelAdmin):
     """Texts and price; the counters are moved by the verbs alone."""
 
     list_display = ("sku", "name", "price", "currency", "in_stock", "reserved", "available", "is_active")

@@ -18,6 +18,7 @@ from catalog.errors import BusinessNeeded, NotAllowed, NotAuthenticated
 from catalog.models import ApiKey, Business
 from catalog.services import hash_secret
 from orders_project.clock import database_now
+from orders_project.logs import also_about
 from orders_project.rows import select
 
 
@@ -31,6 +32,9 @@ class Access:
     may_write: bool
     throttle_as: str | None
     now: datetime
+
+    def __post_init__(self) -> None:
+        also_about(business=str(self.business.id))
 
 
 def access_of(request: Request) -> Access:

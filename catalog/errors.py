@@ -48,3 +48,10 @@ class BusinessNeeded(DomainError):
     status = 400
     title = "It is not clear which business is meant"
     example = {"header": "Holdfast-Business", "businesses": ["demo"]}
+
+
+class AlertNotFound(DomainError):
+    code = "alert_not_found"
+    status = 404
+    title = "There is no such alert"
+    example = {"alert": "01939f2e-6b7c-7cc3-98c4-dc0c0c07398f"}

@@ -1,6 +1,5 @@
 """The express lane of availability, and what all lanes ask of an API key."""
 
-import re
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, TypeVar
@@ -16,8 +15,6 @@ from orders_project.express import Answer, Lane, Plain, json_of, refusal
 from orders_project.rows import select
 
 Asked = TypeVar("Asked")
-
-UUID_IN_PATH = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 
 class KeyLane(Lane[Asked]):
@@ -56,7 +53,7 @@ class AvailabilityLane(KeyLane[UUID]):
     """GET /products/{id}/availability: however many ask at once, the database is asked once."""
 
     method = "GET"
-    path = re.compile(f"/api/v1/products/({UUID_IN_PATH})/availability")
+    route = "api/v1/products/<uuid:product_id>/availability"
     largest_body = 0
     most_together = 500
     writes = False

@@ -6,8 +6,22 @@ import django_filters
 from django.db.models import QuerySet
 
 from catalog.authentication import access_of
-from catalog.models import Product, StockMovement
+from catalog.models import Alert, Product, StockMovement
 from orders_project.api.filters import InstantFilter, YesNoFilter
+
+
+class AlertFilter(django_filters.FilterSet):
+    open = YesNoFilter(method="still_open", help_text="Whether it is still so.")
+    kind = django_filters.ChoiceFilter(choices=Alert.Kind)
+    severity = django_filters.ChoiceFilter(choices=Alert.Severity)
+    subject = django_filters.CharFilter(max_length=60, help_text="Such as the id of a product.")
+
+    class Meta:
+        model = Alert
+        fields: list[str] = []
+
+    def still_open(self, alerts: QuerySet[Alert], name: str, is_open: bool) -> QuerySet[Alert]:
+        return alerts.filter(closed_at__isnull=is_open)
 
 
 class ProductFilter(django_filters.FilterSet):

@@ -67,6 +67,10 @@ class AlertQuerySet(models.QuerySet["Alert"]):
         """A business's alerts, and those about Holdfast itself."""
         return self.filter(Q(business_id=business_id) | Q(business_id=None))
 
+    def only_of(self, business_id: UUID | None) -> AlertQuerySet:
+        """A business's own alerts; without a business, those about Holdfast itself."""
+        return self.filter(Q(business_id=business_id))
+
     def open(self) -> AlertQuerySet:
         """Alerts of what is still so."""
         return self.filter(closed_at__isnull=True)
@@ -75,8 +79,20 @@ class AlertQuerySet(models.QuerySet["Alert"]):
         """Open alerts that nobody acknowledged, and that don't sleep."""
         return self.open().filter(Q(snoozed_until=None) | Q(snoozed_until__lte=now), acknowledged_at__isnull=True)
 
+    def untold(self, now: datetime) -> AlertQuerySet:
+        """Unheard alerts of which no mail has told, or none since they woke."""
+        return self.unheard(now).filter(Q(emailed_at=None) | Q(emailed_at__lt=F("snoozed_until")))
+
+    def lock(self) -> AlertQuerySet:
+        """Lock the alerts for change, in key order."""
+        return self.order_by("id").select_for_update(no_key=True, of=("self",))
+
 
 class JobRunQuerySet(models.QuerySet["JobRun"]):
     def of(self, business_id: UUID) -> JobRunQuerySet:
         """The runs for a business, and those for all of them."""
         return self.filter(Q(business_id=business_id) | Q(business_id=None))
+
+    def unfinished(self, job: str, business_id: UUID | None) -> JobRunQuerySet:
+        """The runs of a job, for one business or for all of them, that have not ended."""
+        return self.filter(Q(business_id=business_id), job=job, outcome="running")

@@ -4,9 +4,10 @@ from typing import Any
 
 from rest_framework import serializers
 
-from catalog.models import Product, Stock, StockMovement
+from catalog.alerts import LONGEST_SNOOZE
+from catalog.models import Alert, Product, Stock, StockMovement
 from catalog.services import LARGEST_ADJUSTMENT
-from orders_project.api.fields import Money, Text, WholeNumber
+from orders_project.api.fields import Money, Text, WholeNumber, YesNo
 
 
 class AvailabilitySerializer(serializers.ModelSerializer[Stock]):
@@ -54,6 +55,46 @@ class StockMovementSerializer(serializers.ModelSerializer[StockMovement]):
             "at",
         ]
         read_only_fields = fields
+
+
+class AlertSerializer(serializers.ModelSerializer[Alert]):
+    """Something that a person should know of."""
+
+    class Meta:
+        model = Alert
+        fields = [
+            "id",
+            "kind",
+            "severity",
+            "subject",
+            "title",
+            "facts",
+            "opened_at",
+            "seen_at",
+            "times_seen",
+            "closed_at",
+            "acknowledged_at",
+            "acknowledged_by",
+            "snoozed_until",
+            "snoozed_by",
+        ]
+        read_only_fields = fields
+
+
+class AnswerSerializer(serializers.Serializer[Any]):
+    """What somebody does about an alert: one of these, or both."""
+
+    acknowledged = YesNo(required=False, help_text="Whether somebody sees to it.")
+    snoozed_until = serializers.DateTimeField(
+        required=False,
+        allow_null=True,
+        help_text=f"Until when nobody is to hear of it, {LONGEST_SNOOZE.days} days ahead at most; null wakes it.",
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs:
+            raise serializers.ValidationError("Say what is done about the alert.", code="required")
+        return attrs
 
 
 class StockAdjustmentSerializer(serializers.Serializer[Any]):

@@ -13,6 +13,7 @@ from django.db.models import F
 from django.db.models.expressions import RawSQL
 from django.db.models.sql import UpdateQuery
 
+from catalog.live import feed
 from catalog.models import Stock, StockMovement
 from orders_project.ids import new_id_text
 from orders_project.rows import Insert, insert, prepared, select
@@ -57,7 +58,27 @@ def move(
     Raises ShelfShort when a guard refuses.
     """
     moves = list(moves)
-    ledger = [
+    insert(*also, _ledger(business_id, moves, actor, reason, idempotency_key))
+    if not moves:
+        return
+    deltas: defaultdict[UUID, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    for line in moves:
+        stock_delta, reserved_delta = deltas[line.product_id]
+        deltas[line.product_id] = (stock_delta + line.stock_delta, reserved_delta + line.reserved_delta)
+    _move_counters(business_id, deltas)
+
+
+def explain(*, business_id: UUID, moves: Iterable[Move], actor: str, reason: str) -> None:
+    """Write moves in the ledger alone: for counters that were changed without a line, by somebody who did not
+    come through this door. The caller holds the shelf, and says in `reason` what was found."""
+    insert(_ledger(business_id, moves, actor, reason))
+
+
+def _ledger(
+    business_id: UUID, moves: Iterable[Move], actor: str, reason: str, idempotency_key: str | None = None
+) -> Insert:
+    """The lines of these moves."""
+    lines = [
         {
             "id": new_id_text(),
             "business_id": business_id,
@@ -73,14 +94,7 @@ def move(
         }
         for line in moves
     ]
-    insert(*also, Insert(StockMovement, ledger))
-    if not moves:
-        return
-    deltas: defaultdict[UUID, tuple[int, int]] = defaultdict(lambda: (0, 0))
-    for line in moves:
-        stock_delta, reserved_delta = deltas[line.product_id]
-        deltas[line.product_id] = (stock_delta + line.stock_delta, reserved_delta + line.reserved_delta)
-    _move_counters(business_id, deltas)
+    return Insert(StockMovement, lines)
 
 
 # The rows of the caller's statement go into the ledger without leaving the database; what they add up to comes
@@ -128,6 +142,7 @@ def _move_counters(business_id: UUID, deltas: Mapping[UUID, tuple[int, int]]) ->
             cursor.execute(sql, parameters)
             if cursor.rowcount < len(product_ids):
                 raise ShelfShort
+    feed.touch_products(business_id, deltas)
 
 
 def _guarded_update(

@@ -10,13 +10,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from catalog import services
+from catalog import alerts, services
 from catalog.authentication import access_of
-from catalog.errors import KeyReused, ProductNotFound, StockBelowReserved
-from catalog.filters import ProductFilter, StockMovementFilter
-from catalog.models import Product, Stock, StockMovement
+from catalog.errors import AlertNotFound, KeyReused, ProductNotFound, StockBelowReserved
+from catalog.filters import AlertFilter, ProductFilter, StockMovementFilter
+from catalog.models import Alert, Product, Stock, StockMovement
 from catalog.schema import refusals
 from catalog.serializers import (
+    AlertSerializer,
+    AnswerSerializer,
     AvailabilitySerializer,
     ProductSerializer,
     StockAdjustmentSerializer,
@@ -118,6 +120,44 @@ class StockAdjustments(APIView):
             now=access.now,
         )
         return Response(AvailabilitySerializer(shelf).data, status=201, headers=etag(shelf.version))
+
+
+@extend_schema(tags=["Alerts"])
+class AlertList(ListAPIView[Alert]):
+    """Alerts of the business, and those about Holdfast itself, newest first."""
+
+    serializer_class = AlertSerializer
+    filterset_class = AlertFilter
+    orderings = ("-opened_at",)
+    queryset = Alert.objects.none()
+
+    def get_queryset(self) -> QuerySet[Alert]:
+        return Alert.objects.of(access_of(self.request).business.id)
+
+    @extend_schema(responses={200: AlertSerializer(many=True), **refusals()})
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+
+class AlertDetail(APIView):
+    """Say that somebody sees to an alert, or put it to sleep."""
+
+    @extend_schema(
+        tags=["Alerts"],
+        request=AnswerSerializer,
+        responses={200: AlertSerializer, **refusals(AlertNotFound, body=True)},
+    )
+    def patch(self, request: Request, alert_id: Any) -> Response:
+        check_parameters(request, set())
+        access = access_of(request)
+        body = read_body(request, AnswerSerializer)
+        whose = {"business_id": access.business.id, "alert_id": alert_id, "actor": access.actor, "now": access.now}
+        # What may be refused comes first, so that a refusal leaves nothing done.
+        if "snoozed_until" in body:
+            alert = alerts.snooze(until=body["snoozed_until"], **whose)
+        if "acknowledged" in body:
+            alert = alerts.acknowledge(acknowledged=body["acknowledged"], **whose)
+        return Response(AlertSerializer(alert).data)
 
 
 @extend_schema(tags=["Stock"])

@@ -1,6 +1,7 @@
 from django.contrib import admin
 
 from orders.models import Order, OrderEvent, OrderItem, Payment, Shipment
+from orders.templatetags.shown import price
 from orders_project.read_only import ReadOnlyAdmin, ReadOnlyInline
 
 
@@ -28,9 +29,13 @@ class EventInline(ReadOnlyInline):
 
 @admin.register(Order)
 class OrderAdmin(ReadOnlyAdmin):
-    list_display = ("number", "customer", "channel", "status", "payment_status", "total", "currency", "created_at")
+    list_display = ("number", "customer", "channel", "status", "payment_status", "amount", "created_at")
     list_filter = ("business", "status", "payment_status", "channel")
     list_select_related = ("customer",)
     search_fields = ("number", "customer__name", "customer__phone", "customer__email")
     ordering = ("-created_at",)
     inlines = (ItemInline, PaymentInline, ShipmentInline, EventInline)
+
+    @admin.display(description="total", ordering="total")
+    def amount(self, order: Order) -> str:
+        return price(order.total, order.currency)

@@ -6,11 +6,10 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db.models import QuerySet
-
 from catalog.authentication import Access
 from orders import services
-from orders.errors import KeyInFlight
+from orders.errors import InsufficientStock, KeyInFlight
+from orders.metrics import count_orders
 from orders.models import Order
 from orders.services import Placed, Placement, Receipt
 from orders.shown import Shown, show_new, show_orders
@@ -18,7 +17,8 @@ from orders_project.api.problem import problem, refusal_of
 from orders_project.api.reading import etag
 from orders_project.errors import DomainError, OutcomeUnknown
 from orders_project.locks import locks
-from orders_project.rows import Row
+from orders_project.rows import Row, row_of
+from reservations.demand import Refusal, count_refusals
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,22 @@ def place(access: Access, placements: Sequence[Placement]) -> list[Placed | Doma
                 now=access.now,
             )
         )
-        return [next(placed) if p.idempotency_key in ours else _in_flight(p) for p in placements]
+        outcomes = [next(placed) if p.idempotency_key in ours else _in_flight(p) for p in placements]
+    count_orders(outcomes)
+    count_refusals(business_id=access.business.id, refusals=_refusals(placements, outcomes), now=access.now)
+    return outcomes
+
+
+def _refusals(placements: Sequence[Placement], outcomes: Sequence[Placed | DomainError]) -> list[Refusal]:
+    """What of the placements was refused for want of stock."""
+    return [
+        Refusal(
+            placement.channel,
+            {item["product"]: item["requested"] - item["available"] for item in outcome.facts["items"]},
+        )
+        for placement, outcome in zip(placements, outcomes, strict=True)
+        if isinstance(outcome, InsufficientStock)
+    ]
 
 
 def _in_flight(placement: Placement) -> KeyInFlight:
@@ -74,8 +89,8 @@ def confirm(access: Access, receipts: Sequence[Receipt]) -> list[Shown | DomainE
     outcomes: list[Order | DomainError] = services.confirm_payments(
         business_id=access.business.id, receipts=receipts, actor=access.actor, now=access.now
     )
-    paid = {outcome.id for outcome in outcomes if isinstance(outcome, Order)}
-    read = _show_what_is_done(Order.objects.of(access.business.id).filter(id__any_of=paid), now=access.now)
+    orders = {outcome.id: row_of(outcome) for outcome in outcomes if isinstance(outcome, Order)}
+    read = _show_what_is_done(list(orders.values()), now=access.now)
     return [o if isinstance(o, DomainError) else read.get(o.id) or UNSEEN for o in outcomes]
 
 
@@ -86,7 +101,7 @@ UNSEEN = OutcomeUnknown(
 )
 
 
-def _show_what_is_done(orders: QuerySet[Order] | Sequence[Row], *, now: datetime) -> dict[UUID, Shown]:
+def _show_what_is_done(orders: Sequence[Row], *, now: datetime) -> dict[UUID, Shown]:
     """The orders by their keys; none if they can't be read. What is committed must not be taken for undone, and
     be done again, because a look at it failed."""
     try:

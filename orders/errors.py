@@ -133,3 +133,22 @@ class ShippingDetailsRequired(DomainError):
     status = 422
     title = "A parcel needs a carrier and a tracking number"
     example = {"missing": ["carrier", "tracking_number"]}
+
+
+class DiscrepancyNotFound(DomainError):
+    code = "discrepancy_not_found"
+    status = 404
+    title = "There is no such finding"
+    example = {"discrepancy": "01939f2e-6b7c-7cc3-98c4-dc0c0c07398f"}
+
+
+class DiscrepancyClosed(DomainError):
+    code = "discrepancy_closed"
+    title = "This finding is closed already"
+    example = {"status": "applied", "applied": "back_to_ledger", "closed_by": "person:ada"}
+
+
+class BooksChanged(DomainError):
+    code = "books_changed"
+    title = "The books are not as they were found any more"
+    example = {"found": "MUG-01: its shelf counts 12 units, its ledger 10."}

@@ -1,13 +1,12 @@
 """The express lanes of orders: placing and paying, alone and in bulk."""
 
-import re
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from catalog.authentication import Access
-from catalog.express import UUID_IN_PATH, KeyLane
+from catalog.express import KeyLane
 from orders import doorway
 from orders.plain import read_placement, read_placements, read_receipt, read_receipts
 from orders.services import Placed, Placement, Receipt
@@ -24,7 +23,7 @@ class PlacingLane(KeyLane[Placement]):
     """POST /orders."""
 
     method = "POST"
-    path = re.compile("/api/v1/orders")
+    route = "api/v1/orders"
     largest_body = LARGEST_BODY
     most_together = MOST_TOGETHER
     writes = True
@@ -57,7 +56,7 @@ class PaymentLane(KeyLane[Receipt]):
     """PATCH /orders/{id}/payment, where it tells of money that came in."""
 
     method = "PATCH"
-    path = re.compile(f"/api/v1/orders/({UUID_IN_PATH})/payment")
+    route = "api/v1/orders/<uuid:order_id>/payment"
     largest_body = LARGEST_BODY
     most_together = MOST_TOGETHER
     writes = True
@@ -99,7 +98,7 @@ class BulkPlacingLane(BulkLane):
     """POST /orders/bulk."""
 
     method = "POST"
-    path = re.compile("/api/v1/orders/bulk")
+    route = "api/v1/orders/bulk"
 
     def results(self, access: Access, body: bytes) -> dict[str, Any] | None:
         asked = read_placements(body)
@@ -110,7 +109,7 @@ class BulkPaymentLane(BulkLane):
     """PATCH /orders/bulk/payment."""
 
     method = "PATCH"
-    path = re.compile("/api/v1/orders/bulk/payment")
+    route = "api/v1/orders/bulk/payment"
 
     def results(self, access: Access, body: bytes) -> dict[str, Any] | None:
         told = read_receipts(body)

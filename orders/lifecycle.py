@@ -34,6 +34,7 @@ class CancelReason(models.TextChoices):
 
     PAYMENT_TIMEOUT = "payment_timeout"
     PAYMENT_FAILED = "payment_failed"
+    ABANDONED = "abandoned"
 
 
 MAY_BECOME: dict[Status, tuple[Status, ...]] = {

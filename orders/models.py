@@ -217,6 +217,10 @@ class OrderEvent(models.Model):
             models.UniqueConstraint(name="event_once_per_version", fields=["order", "version", "business"]),
             models.CheckConstraint(name="event_actor_named", condition=~Q(actor="")),
         ]
+        indexes = [
+            # The alerts of money that came late, which few orders have.
+            models.Index(name="event_paid_late", fields=["business", "at"], condition=Q(kind="paid_late")),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} by {self.actor}"

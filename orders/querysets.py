@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.apps import apps
 from django.db import models
-from django.db.models import Exists, OuterRef, Q, Subquery
+from django.db.models import Exists, F, OuterRef, Q, Subquery, Sum
+from django.db.models.functions import Coalesce
 from django.db.models.lookups import IsNull
 
 from catalog.models import Product
@@ -43,11 +45,25 @@ class OrderQuerySet(models.QuerySet["Order"]):
         """Orders made after an instant that were not called off."""
         return self.filter(created_at__gt=instant).exclude(status=Status.CANCELLED)
 
+    def abandoned(self, since: datetime) -> OrderQuerySet:
+        """Drafts that nobody has touched since an instant."""
+        events = apps.get_model("orders", "OrderEvent").objects
+        touched = events.filter(order=OuterRef("pk"), business=OuterRef("business"), at__gte=since)
+        return self.filter(~Exists(touched), status=Status.DRAFT, created_at__lt=since)
+
     def counted(self) -> OrderQuerySet:
         """Orders that count for a customer's worth: paid, and neither cancelled nor wholly refunded."""
         return self.filter(
             status__in=SOLD,
             payment_status__in=[PaymentStatus.PAID, PaymentStatus.PARTIALLY_REFUNDED],
+        )
+
+    def owing(self) -> models.QuerySet[Any]:
+        """Orders that were called off with money that has not gone back; `owed` is how much of it."""
+        refunds = apps.get_model("orders", "Payment").objects.filter(order=OuterRef("pk"), kind="refund")
+        refunded = refunds.order_by().values("order").annotate(sum=Sum("amount")).values("sum")
+        return self.filter(payment_status=PaymentStatus.REFUND_DUE).annotate(
+            owed=F("total") - Coalesce(Subquery(refunded), Decimal(0))
         )
 
     def with_sku(self, sku: str) -> OrderQuerySet:

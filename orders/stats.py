@@ -104,7 +104,7 @@ def shop_stats(*, business: Business, first: date, last: date, tz: str, interval
     """The shop's figures from the first to the last day (both counted), for each currency: in all, by
     channel, by status and by interval. Intervals without orders are there too, with zeros."""
     own = tz == business.time_zone
-    days = list(_kept(business, first, last) if own else _counted(business, first, last, ZoneInfo(tz)))
+    days = list(kept_days(business, first, last) if own else _counted(business, first, last, ZoneInfo(tz)))
     currencies = sorted({day.currency for day in days} | {business.currency})
     starts = {_start_of(first + timedelta(days=n), interval): None for n in range((last - first).days + 1)}
     return {
@@ -126,7 +126,7 @@ def rebuild(*, business_id: UUID) -> None:
         cursor.execute("SELECT orders_rebuild_daily_sales(%s)", [business_id])
 
 
-def _kept(business: Business, first: date, last: date) -> Iterator[Day]:
+def kept_days(business: Business, first: date, last: date) -> Iterator[Day]:
     """The figures of days of the business's own time zone, as the database keeps them."""
     sales = DailySales.objects.filter(business=business, day__range=(first, last))
     for day, channel, currency, *sums in sales.values_list("day", "channel", "currency").annotate(

@@ -9,7 +9,10 @@ from uuid import UUID
 from celery import shared_task
 from django.db import connection
 
+from catalog.jobs import job, run_for_each
+from orders import tidying, watching
 from orders.models import Order
+from orders.reconciliation import reconcile
 from orders.services import SWEEP_BATCH, expire_in_batches
 from orders_project.clock import database_now
 
@@ -17,6 +20,7 @@ SWEEPERS = 2  # for a backlog: each passes over what the other has locked
 
 
 @shared_task
+@job("payment-timeout")
 def expire_due_orders() -> int:
     """The payment timeout: cancel what was not paid in time, a batch of each business in turn, so that one
     with a great many keeps nobody else's goods off the shelf. Safe to run twice at once."""
@@ -41,3 +45,33 @@ def _sweep_apart(businesses: Sequence[UUID], now: datetime) -> int:
         return _sweep(businesses, now)
     finally:
         connection.close()
+
+
+@shared_task
+@job("stock-watch")
+def watch_shops() -> int:
+    """See whether something is amiss in the shops, and open and close their alerts."""
+    return watching.watch(now=database_now())
+
+
+@shared_task
+@job("stuck-reservations")
+def free_stuck_reservations() -> int:
+    """End the holds that outlived their order or their time."""
+    return tidying.free_stuck(now=database_now())
+
+
+@shared_task
+@job("stock-reconciliation")
+def reconcile_stock() -> int:
+    """Compare the books of every business."""
+    return run_for_each(
+        "stock-reconciliation", lambda business_id: reconcile(business_id=business_id, now=database_now())
+    )
+
+
+@shared_task
+@job("clean-up")
+def clean_up() -> int:
+    """Put away what nobody needs any more."""
+    return tidying.clean_up(now=database_now())

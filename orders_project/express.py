@@ -9,7 +9,7 @@ import asyncio
 import re
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -25,10 +25,13 @@ from django.db import close_old_connections, connection
 from django.http import HttpResponse
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.security import SecurityMiddleware
+from prometheus_client import Histogram
 
 from orders_project.api.problem import MEDIA_TYPE, headers_of, problem, refusal_of
 from orders_project.errors import Busy, DomainError
 from orders_project.group_commit import GroupCommit, QueueFull
+from orders_project.logs import about
+from orders_project.request_log import note, request_id, subjects
 
 ASCII = "".join(map(chr, range(128)))
 
@@ -74,7 +77,7 @@ class Lane(Protocol[Asked]):
     """One method of one address."""
 
     method: str
-    path: "re.Pattern[str]"
+    route: str  # as urls.py has it
     largest_body: int  # bytes
     most_together: int  # requests in one batch
 
@@ -86,19 +89,32 @@ class Lane(Protocol[Asked]):
 
 
 class Express:
-    """The ASGI application: the lanes, and `django` behind them for everything else."""
+    """The ASGI application: the lanes, and `django` behind them for everything else; `sockets` for WebSockets,
+    and what runs in the `background` as long as the process serves."""
 
-    def __init__(self, lanes: Sequence[Lane[Any]], django: Application, executor: Executor) -> None:
+    def __init__(
+        self,
+        lanes: Sequence[Lane[Any]],
+        django: Application,
+        executor: Executor,
+        sockets: Application,
+        background: Callable[[], Coroutine[Any, Any, None]],
+    ) -> None:
         self._lanes = [_Served(lane, executor) for lane in lanes]
         self._django = django
+        self._sockets = sockets
+        self._background = background
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
+        if scope["type"] == "websocket":
+            await self._sockets(scope, receive, send)
+            return
         scope = _cleaned(scope)
         for served in self._lanes:
-            path = served.lane.path.fullmatch(scope["path"]) if scope["method"] == served.lane.method else None
+            path = served.path.fullmatch(scope["path"]) if scope["method"] == served.lane.method else None
             if path is not None:
                 answer, receive = await served.answer(path, scope, receive)
                 if answer is not None:
@@ -107,8 +123,10 @@ class Express:
         await self._django(scope, _coroutine(receive), send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
+        background = asyncio.create_task(self._background())
         while (message := await receive())["type"] != "lifespan.shutdown":
             await send({"type": f"{message['type']}.complete"})
+        background.cancel()
         await asyncio.gather(*(served.together.drain() for served in self._lanes))
         await send({"type": "lifespan.shutdown.complete"})
 
@@ -127,6 +145,15 @@ class _Recently(threading.local):
     until = 0.0
 
 
+UUID_IN_PATH = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+BATCHES = Histogram(
+    "holdfast_batch_requests",
+    "Requests of an express lane that were done together in one batch.",
+    ["method", "route"],
+    buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500),
+)
+
+
 class _Served(Generic[Asked]):
     """A lane and the requests that wait in it."""
 
@@ -134,6 +161,8 @@ class _Served(Generic[Asked]):
 
     def __init__(self, lane: Lane[Asked], executor: Executor) -> None:
         self.lane = lane
+        self.path = re.compile("/" + re.sub(r"<uuid:(\w+)>", rf"(?P<\1>{UUID_IN_PATH})", lane.route))
+        self.batches = BATCHES.labels(lane.method, lane.route)
         self.together: GroupCommit[str, Asked, Answer | None] = GroupCommit(
             self._work, executor=executor, most_together=lane.most_together, most_waiting=MOST_WAITING
         )
@@ -142,6 +171,8 @@ class _Served(Generic[Asked]):
         # A thread keeps its connection from batch to batch, and gets a new one after any trouble or a pause.
         if time.monotonic() > self._recently.until:
             close_old_connections()
+        self.batches.observe(len(batch))
+        about()  # many requests, of a business that is not known yet
         try:
             answers = self.lane.answer(key, batch)
         except Exception:
@@ -152,6 +183,7 @@ class _Served(Generic[Asked]):
 
     async def answer(self, path: "re.Match[str]", scope: Scope, receive: Receive) -> tuple[Answer | None, Receive]:
         """The lane's answer, or None if Django is to answer, with what it then receives."""
+        begun = time.perf_counter()
         headers = dict(scope["headers"])
         front = _front(headers.get(b"host"), scope["scheme"], headers.get(_FORWARDED_BYTES))
         key = _key(scope, headers, self.lane.largest_body)
@@ -161,13 +193,18 @@ class _Served(Generic[Asked]):
         asked = self.lane.read(Plain(path, key, headers, body))
         if asked is None:
             return None, receive
+        name = request_id(headers.get(b"x-request-id", b"").decode("latin-1"))
+        about(request=name, **subjects(path.groupdict()))
         try:
             answer = await self.together.do(key, asked)
         except QueueFull:
             answer = refusal(Busy("Too many requests are waiting already. Try again.", retry_after=1))
         except Exception as error:
             answer = refusal(refusal_of(error))
-        return answer and replace(answer, headers={**front, **answer.headers}), receive
+        if answer is None:
+            return None, receive
+        note(self.lane.method, self.lane.route, answer.status, time.perf_counter() - begun)
+        return replace(answer, headers={**front, "X-Request-ID": name, **answer.headers}), receive
 
 
 KEY = re.compile(rb"Api-Key ([!-~]{1,200})")

@@ -46,17 +46,40 @@ def locks(names: Sequence[str], *, seconds: float) -> Iterator[list[bool]]:
     """
     token = secrets.token_hex(8)
     full = [f"lock:{name}" for name in names]
-    got = _ask(TAKE, full, token, int(seconds * 1000))
+    got = ask(TAKE, full, token, int(seconds * 1000))
     if got is None:
         yield [True] * len(names)
         return
     try:
         yield [bool(one) for one in got]
     finally:
-        _ask(GIVE_BACK, [name for name, ours in zip(full, got, strict=True) if ours], token)
+        ask(GIVE_BACK, [name for name, ours in zip(full, got, strict=True) if ours], token)
 
 
-def _ask(script: str, names: Sequence[str], *arguments: str | int) -> Any:
+@contextmanager
+def lock(name: str, *, seconds: float) -> Iterator[bool]:
+    """Hold one lock, the client's own, for `seconds` at most, and tell whether we got it.
+
+    With Redis away everyone gets it: what a lock guards must be safe without.
+    """
+    own = _client().lock(f"lock:{name}", timeout=seconds, blocking=False, thread_local=False)
+    try:
+        got = own.acquire()
+    except redis.RedisError as error:
+        logger.warning("Redis is away, going on without the lock of %s: %s", name, error)
+        yield True
+        return
+    try:
+        yield got
+    finally:
+        if got:
+            try:
+                own.release()
+            except redis.RedisError as error:
+                logger.warning("The lock of %s was lost meanwhile: %s", name, error)
+
+
+def ask(script: str, names: Sequence[str], *arguments: str | int) -> Any:
     """The script's answer; None with Redis away, or when there is nothing to ask."""
     global _back_at
     if not names or time.monotonic() < _back_at:
@@ -65,5 +88,5 @@ def _ask(script: str, names: Sequence[str], *arguments: str | int) -> Any:
         return _client().register_script(script)(keys=names, args=arguments)
     except redis.RedisError as error:
         _back_at = time.monotonic() + AWAY_FOR
-        logger.warning("Redis is away, going on without locks: %s", error)
+        logger.warning("Redis is away, going on without it: %s", error)
         return None

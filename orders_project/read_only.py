@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from django.contrib import admin
 from django.http import HttpRequest
+from unfold.admin import ModelAdmin, TabularInline
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes none when run
+class ReadOnlyAdmin(ModelAdmin):
     """A list and a page of each row, without add, change or delete."""
 
     show_full_result_count = False  # no COUNT(*) of the whole table for each page
@@ -21,7 +21,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # takes none w
         return False
 
 
-class ReadOnlyInline(admin.TabularInline):  # type: ignore[type-arg]  # takes none when run
+class ReadOnlyInline(TabularInline):
     """Rows that belong to the one shown, as they are."""
 
     extra = 0

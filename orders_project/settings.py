@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from django.templatetags.static import static
 from psycopg.conninfo import conninfo_to_dict
 
 from orders_project.local import servers
@@ -72,6 +73,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "orders_project.request_log.RequestLog",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "orders_project.api.middleware.StripTrailingSlash",
@@ -205,7 +207,7 @@ SCHEDULE = {
     "stock-watch": ("orders.tasks.watch_shops", 15),
     "stock-minutes": ("reservations.tasks.fold_minutes", 20),
     "stuck-reservations": ("orders.tasks.free_stuck_reservations", 300),
-    "alert-digest": ("catalog.tasks.send_alert_digest", 300),
+    "alert-digest": ("catalog.tasks.send_alert_digest", 60),
     "stock-reconciliation": ("orders.tasks.reconcile_stock", 900),
     "clean-up": ("orders.tasks.clean_up", 3600),
     "customer-scores": ("customers.tasks.rescore_customers", 3600),
@@ -245,6 +247,36 @@ DEFAULT_FROM_EMAIL = os.environ.get("DEFAULT_FROM_EMAIL", "Holdfast <holdfast@lo
 # Where people find the pages that a mail speaks of.
 PUBLIC_URL = os.environ.get("PUBLIC_URL", f"http://localhost:{os.environ.get('PORT', '8000')}")
 
+# --- Back office -----------------------------------------------------------------------------
+
+UNFOLD = {
+    "SITE_TITLE": "Holdfast",
+    "SITE_HEADER": "Holdfast",
+    "SITE_SYMBOL": "anchor",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("holdfast/icon.svg")}
+    ],
+    "STYLES": [lambda request: static("holdfast/staff.css")],
+    "SIDEBAR": {"navigation": "orders.staff.sidebar.sidebar"},
+    "BORDER_RADIUS": "6px",
+    # One accent, for what can be clicked: a deep sea blue.
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97% .014 235)",
+            "100": "oklch(94% .028 235)",
+            "200": "oklch(88% .055 235)",
+            "300": "oklch(80% .095 236)",
+            "400": "oklch(72% .125 238)",
+            "500": "oklch(68% .125 240)",
+            "600": "oklch(48% .115 243)",
+            "700": "oklch(43% .105 244)",
+            "800": "oklch(37% .085 245)",
+            "900": "oklch(31% .065 246)",
+            "950": "oklch(23% .050 247)",
+        },
+    },
+}
+
 # --- API -------------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
@@ -276,7 +308,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_PATCH": False,  # what a PATCH needs, it needs
-    "TAGS": [{"name": name} for name in ("Orders", "Products", "Availability", "Stock", "Reservations")],
+    "TAGS": [{"name": name} for name in ("Orders", "Products", "Availability", "Stock", "Reservations", "Alerts")],
     "AUTHENTICATION_WHITELIST": [],
     "APPEND_COMPONENTS": {
         "securitySchemes": {
@@ -299,20 +331,35 @@ SPECTACULAR_SETTINGS = {
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not LOCAL
 SECURE_SSL_REDIRECT = _flag("SECURE_SSL_REDIRECT", default=not LOCAL)
-SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz)$"]  # probes speak plain HTTP inside the network
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]  # probes speak plain HTTP inside the network
 SECURE_HSTS_SECONDS = 0 if LOCAL else 365 * 24 * 3600
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not LOCAL
 if _flag("BEHIND_PROXY", default=False):
     # Only where a proxy always sets or strips this header: else a client could forge it.
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
-# --- Logs ------------------------------------------------------------------------------------
+# --- Logs and metrics ------------------------------------------------------------------------
+
+# A request that took longer gets a line in the log.
+SLOW_REQUEST_SECONDS = float(os.environ.get("SLOW_REQUEST_SECONDS", "5"))
+# Lets Prometheus read /metrics. Without it only a superuser can.
+METRICS_TOKEN = os.environ.get("METRICS_TOKEN", "")
+# The web processes count together, in files here.
+METRICS_DIR = os.environ.get("METRICS_DIR", str(VAR_DIR / "metrics"))
 
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "formatters": {
+        "plain": {"()": "orders_project.logs.PlainLines"},
+        "json": {"()": "orders_project.logs.JsonLines"},
+    },
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": os.environ.get("LOG_FORMAT", "plain" if LOCAL else "json"),
+        }
+    },
     "root": {"handlers": ["stderr"], "level": os.environ.get("LOG_LEVEL", "INFO")},
     "loggers": {
         "celery": {"level": "WARNING"},  # a line for each tick would hide all others

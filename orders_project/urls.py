@@ -4,12 +4,13 @@ from typing import Any
 
 from django.contrib import admin
 from django.urls import include, path, re_path
+from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from catalog import views as catalog
 from customers import views as customers
 from orders import views as orders
-from orders_project import health
+from orders_project import health, metrics
 from orders_project.api import problem
 from reservations import views as reservations
 
@@ -27,7 +28,10 @@ api = [
     path("products/<uuid:product_id>/availability", catalog.ProductAvailability.as_view()),
     path("products/<uuid:product_id>/stock-adjustments", catalog.StockAdjustments.as_view()),
     path("availability", catalog.AvailabilityList.as_view()),
+    path("alerts", catalog.AlertList.as_view()),
+    path("alerts/<uuid:alert_id>", catalog.AlertDetail.as_view()),
     path("stock-movements", catalog.StockMovementList.as_view()),
+    path("lost-demand", reservations.LostDemandList.as_view()),
     path("reservations", reservations.ReservationList.as_view()),
     path("customers", customers.CustomerList.as_view()),
     path("customers/<uuid:customer_id>", customers.CustomerDetail.as_view()),
@@ -41,9 +45,12 @@ urlpatterns = [
     path("api/schema", SpectacularAPIView.as_view(**PUBLIC), name="schema"),
     path("api/docs", SpectacularSwaggerView.as_view(url_name="schema", **PUBLIC), name="docs"),
     re_path("^api(?:/|$)", problem.not_found),
+    path("", RedirectView.as_view(pattern_name="staff:stock_health")),
+    path("staff/", include("orders.staff.urls")),
     path("admin/", admin.site.urls),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
+    path("metrics", metrics.metrics),
 ]
 
 handler400 = problem.bad_request

@@ -99,7 +99,8 @@ class RefusedDemand(models.Model):
 
 
 class StockMinute(models.Model):
-    """One minute of a business's holds, for the charts. Counts are of holds; `refused` is of orders."""
+    """One minute of a business's holds, for the charts. Counts are of holds, but `placed` and `refused` of orders.
+    A minute in which nothing happened has no row."""
 
     pk = models.CompositePrimaryKey("business", "minute")
     business = models.ForeignKey(Business, models.PROTECT, related_name="+", db_constraint=False, db_index=False)
@@ -108,7 +109,8 @@ class StockMinute(models.Model):
     converted = models.IntegerField()
     expired = models.IntegerField()
     released = models.IntegerField()
-    refused = models.IntegerField()
+    placed = models.IntegerField(help_text="Orders that got what they asked for.")
+    refused = models.IntegerField(help_text="Orders that were refused for want of stock.")
     seconds_to_pay = models.BigIntegerField(help_text="Of all that were converted, together.")
     held_units = models.BigIntegerField(help_text="At the end of the minute.")
     available_units = models.BigIntegerField(help_text="At the end of the minute.")

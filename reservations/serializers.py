@@ -1,10 +1,25 @@
 """How holds look over the API."""
 
 from datetime import datetime
+from typing import Any
 
 from rest_framework import serializers
 
+from orders_project.api.fields import Money
 from reservations.models import StockReservation
+
+
+class LostDemandSerializer(serializers.Serializer[Any]):
+    """What was asked for of one product through one channel and could not be had."""
+
+    product = serializers.UUIDField(source="product_id")
+    sku = serializers.CharField()
+    name = serializers.CharField()
+    channel = serializers.CharField()
+    refusals = serializers.IntegerField(help_text="Orders that were refused.")
+    units = serializers.IntegerField(help_text="Units asked for beyond what was available.")
+    value = Money(read_only=True)
+    currency = serializers.CharField()
 
 
 class ReservationSerializer(serializers.ModelSerializer[StockReservation]):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import Case, Value, When
 
 from catalog import stock
@@ -240,6 +241,34 @@ def extend(*, business_id: UUID, order_id: UUID, until: datetime, now: datetime)
     return holds.update(expires_at=until)
 
 
+def keep(*, business_id: UUID, order_id: UUID, until: datetime) -> int:
+    """Let all that an order holds live until `until` at least, for it waits that long; though the time of some is
+    up, nobody else has taken them. Returns how many."""
+    holds = StockReservation.objects.of(business_id).of_orders([order_id]).active().filter(expires_at__lt=until)
+    return holds.update(expires_at=until)
+
+
+# Holds whose end the ledger knows already, or that it never knew: no unit is moved for them.
+CLOSE_UNMOVED = """
+    UPDATE reservations_stockreservation AS hold SET status = %s, closed_at = %s
+    WHERE business_id = %s AND order_id = %s AND status = 'active' AND quantity <> (
+        SELECT coalesce(sum(reserved_delta), 0) FROM catalog_stockmovement AS line
+        WHERE line.order_id = hold.order_id AND line.product_id = hold.product_id
+    )
+"""
+
+
+def end_leftovers(*, business_id: UUID, order_id: UUID, kind: Kind, actor: str, now: datetime, reason: str) -> int:
+    """End the holds that an order has, and should not have any more: as sold, as released, or as reconciled when
+    there is no such order, which the ledger can't name then. Returns how many there were."""
+    holds = _held_by(business_id, [order_id])
+    leftovers = len(holds)
+    with connection.cursor() as cursor:
+        cursor.execute(CLOSE_UNMOVED, [ENDS[kind][0], now, business_id, order_id])
+    _give_back(business_id, holds.all(), kind, actor=actor, now=now, reason=reason)
+    return leftovers
+
+
 def _held_by(business_id: UUID, order_ids: Iterable[UUID]) -> StockReservationQuerySet:
     return StockReservation.objects.of(business_id).of_orders(order_ids).active().lock()
 
@@ -248,7 +277,8 @@ def _held_by(business_id: UUID, order_ids: Iterable[UUID]) -> StockReservationQu
 END = """
     UPDATE reservations_stockreservation SET status = %s, closed_at = {at}
     WHERE id = ANY(ARRAY({holds}))
-    RETURNING product_id, order_id, quantity * %s AS stock_delta, quantity * %s AS reserved_delta, closed_at AS at
+    RETURNING product_id, {order} AS order_id, closed_at AS at,
+        quantity * %s AS stock_delta, quantity * %s AS reserved_delta
 """
 
 # When holds end: all at one instant, or each at its order's.
@@ -261,6 +291,7 @@ ENDS = {
     Kind.RELEASED: (Status.RELEASED, 0, -1),
     Kind.EXPIRED: (Status.EXPIRED, 0, -1),
     Kind.RETURNED: (Status.RELEASED, 1, 0),
+    Kind.RECONCILED: (Status.RELEASED, 0, -1),
 }
 
 
@@ -284,9 +315,10 @@ def _end(
     status, stock_sign, reserved_sign = ENDS[kind]
     ids, params = holds.values("id").query.sql_with_params()
     when, instant = at
+    order = "NULL::uuid" if kind == Kind.RECONCILED else "order_id"
     stock.move_rows(
         business_id=business_id,
-        statement=END.format(at=when, holds=ids),
+        statement=END.format(at=when, holds=ids, order=order),
         params=[status, instant, *params, stock_sign, reserved_sign],
         kind=kind,
         actor=actor,

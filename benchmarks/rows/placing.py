@@ -5,12 +5,13 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from statistics import median
 
 from django.contrib.auth import get_user_model
 from django.test import Client
+from websockets.sync import client as websocket
 
 from benchmarks import data
 from benchmarks.clients import place, place_in_bulk
@@ -21,6 +22,7 @@ from benchmarks.table import Figure, row
 BULK = 500  # orders of a request
 BULK_CONNECTIONS = 4
 CROWD = 1_000
+OPEN_PAGES = 10
 SETTLED = 5  # seconds that a worker and beat need to start
 
 
@@ -157,8 +159,8 @@ def drop(what: str) -> None:
 @row(
     "10",
     "Row 1 with everything else going on",
-    bound="""Worker and beat wake up every five seconds, and the admin's page takes web CPU once a second.
-        WebSocket and metrics do not exist yet, so they are not in it.""",
+    bound="""Worker and beat wake up every five seconds, the admin's page takes web CPU once a second, and what
+        changes is read again and told to ten sockets three times a second. Metrics are always on.""",
     needed="",
 )
 def everything_on() -> Iterator[Figure]:
@@ -167,7 +169,7 @@ def everything_on() -> Iterator[Figure]:
         off = partial(place, web, [shop])
 
         def on() -> Load:
-            with running("beat", "worker"), admin_being_read(web):
+            with running("beat", "worker"), admin_being_read(web), live_feed_being_heard(web, shop):
                 time.sleep(SETTLED)
                 return place(web, [shop])
 
@@ -175,6 +177,26 @@ def everything_on() -> Iterator[Figure]:
         verify()
     yield Figure("orders placed", among_all.rate, "orders/s", f"web alone {alone.rate:,.0f}")
     yield Figure("over web alone", among_all.rate / alone.rate, "×", target=0.9, aim=1)
+
+
+@contextmanager
+def live_feed_being_heard(web: str, shop: data.Shop) -> Iterator[None]:
+    """Some pages of the shop are open, each with its socket."""
+
+    address, key = f"{web.replace('http', 'ws')}/ws/live", {"Authorization": f"Api-Key {shop.key}"}
+
+    def hear(socket: websocket.ClientConnection) -> None:
+        for _ in socket:
+            pass
+
+    with ExitStack() as open_pages:
+        for _ in range(OPEN_PAGES):
+            socket = open_pages.enter_context(websocket.connect(address, additional_headers=key))
+            page = threading.Thread(target=hear, args=[socket])
+            page.start()
+            open_pages.callback(page.join)
+            open_pages.callback(socket.close)
+        yield
 
 
 @contextmanager

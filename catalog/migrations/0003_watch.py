@@ -28,6 +28,7 @@ class Migration(migrations.Migration):
                 ('acknowledged_at', models.DateTimeField(null=True)),
                 ('acknowledged_by', models.CharField(blank=True, max_length=120)),
                 ('snoozed_until', models.DateTimeField(null=True)),
+                ('snoozed_by', models.CharField(blank=True, max_length=120)),
                 ('emailed_at', models.DateTimeField(null=True)),
             ],
         ),
@@ -106,6 +107,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='jobrun',
             index=models.Index(fields=['job', 'started_at'], name='job_run_by_age'),
+        ),
+        migrations.AddIndex(
+            model_name='jobrun',
+            index=models.Index(condition=models.Q(('outcome', 'running')), fields=['job'], name='job_run_unfinished'),
         ),
         migrations.AddIndex(
             model_name='jobrun',

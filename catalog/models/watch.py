@@ -47,6 +47,7 @@ class Alert(models.Model):
     acknowledged_at = models.DateTimeField(null=True)
     acknowledged_by = models.CharField(max_length=120, blank=True)
     snoozed_until = models.DateTimeField(null=True)
+    snoozed_by = models.CharField(max_length=120, blank=True)
     emailed_at = models.DateTimeField(null=True)
 
     objects: ClassVar[AlertQuerySet] = AlertQuerySet.as_manager()  # type: ignore[assignment]
@@ -118,6 +119,8 @@ class JobRun(models.Model):
         indexes = [
             # The last run of each job; the runs of one.
             models.Index(name="job_run_by_age", fields=["job", "started_at"]),
+            # Those whose worker died.
+            models.Index(name="job_run_unfinished", fields=["job"], condition=Q(outcome="running")),
             # What is past its keep time.
             models.Index(name="job_run_started", fields=["started_at"]),
         ]

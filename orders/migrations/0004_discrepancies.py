@@ -13,6 +13,10 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AddIndex(
+            model_name='orderevent',
+            index=models.Index(condition=models.Q(('kind', 'paid_late')), fields=['business', 'at'], name='event_paid_late'),
+        ),
         migrations.CreateModel(
             name='Discrepancy',
             fields=[

@@ -1,7 +1,7 @@
 """The verbs of an order. Each is one transaction, takes keywords only, and gets the time as `now`."""
 
 from orders.services.editing import Edit, edit, extend_hold, submit
-from orders.services.ending import SWEEP_BATCH, cancel, expire_due, expire_in_batches
+from orders.services.ending import SWEEP_BATCH, cancel, expire_due, expire_in_batches, release_hold
 from orders.services.fulfilling import deliver, record_shipping, ship, start_processing
 from orders.services.paying import Receipt, confirm_payment, confirm_payments, mark_paid
 from orders.services.placing import Placed, Placement, place, place_many
@@ -33,6 +33,7 @@ __all__ = [
     "record_refund",
     "record_shipping",
     "refuse",
+    "release_hold",
     "restate_worth",
     "ship",
     "start_processing",

@@ -10,9 +10,10 @@ from uuid import UUID
 from django.db import DatabaseError, connection
 from django.db.models import Case, Q, Value, When
 
+from catalog.live import feed
 from orders.lifecycle import CancelReason, PaymentStatus, Status
 from orders.models import Order, OrderEvent
-from orders.services.timeline import move, write_event
+from orders.services.timeline import find_order, move, refuse_move, write_event
 from orders.services.worth import restate_worth
 from orders_project.errors import Busy
 from orders_project.transactions import one_transaction
@@ -67,6 +68,19 @@ def cancel(*, business_id: UUID, order_id: UUID, reason: str, actor: str, now: d
         restate_worth(customer_ids=[order.customer_id], now=now)
         reservations.restock(business_id=business_id, order_id=order_id, actor=actor, now=now, reason=reason)
     return order
+
+
+@one_transaction
+def release_hold(*, business_id: UUID, order_id: UUID, reason: str, actor: str, now: datetime) -> Order:
+    """End the hold of an order that nobody paid yet: the order is cancelled, and its units are free again.
+
+    Raises IllegalTransition for one that was paid meanwhile, which to cancel is another decision, or that
+    ended; OrderNotFound.
+    """
+    order = find_order(business_id=business_id, order_id=order_id, locked=True)
+    if order.status != Status.PENDING:
+        raise refuse_move(order, "cancelled as unpaid")
+    return cancel(business_id=business_id, order_id=order_id, reason=reason, actor=actor, now=now)
 
 
 def expire_due(*, business_id: UUID, now: datetime) -> int:
@@ -156,4 +170,5 @@ def _expire(*, business_id: UUID, order_ids: list[UUID], now: datetime) -> int:
         )
         expired = [order_id for (order_id,) in cursor]
     reservations.expire(business_id=business_id, order_ids=expired, actor=SWEEP_ACTOR, now=now)
+    feed.touch_orders(business_id, expired)
     return len(expired)

@@ -11,6 +11,7 @@ import msgspec
 from django.db import IntegrityError, transaction
 from django.db.models import F, OuterRef, Subquery
 
+from catalog.live import feed
 from customers import services as customers
 from customers.services import Sale
 from orders.errors import AlreadyPaid, OrderNotFound, PaymentMismatch, PaymentReferenceTaken
@@ -277,6 +278,7 @@ class _Books:
             orders = Order.objects.of(self.business_id).filter(id__any_of=order_ids, **dict(unchanged))
             if orders.update(version=F("version") + 1, **dict(changes)) < len(order_ids):
                 raise RuntimeError(f"one of the orders {order_ids} changed under its lock")
+            feed.touch_orders(self.business_id, order_ids)
 
 
 def _mismatch(order: Order, amount: Decimal) -> PaymentMismatch:

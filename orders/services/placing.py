@@ -15,6 +15,7 @@ import msgspec
 from django.db import IntegrityError
 
 from catalog.errors import KeyReused
+from catalog.live import feed
 from catalog.models import Business
 from customers import services as customers
 from customers.services import Buyer, Person
@@ -246,6 +247,7 @@ def _write(business: Business, new: Sequence[Placed], *, actor: str) -> None:
             Insert(OrderEvent, [_first_event(placed.row, actor) for placed in new]),
         ],
     )
+    feed.touch_orders(business.id, [placed.row["id"] for placed in new])
 
 
 def _first_event(order: Row, actor: str) -> Row:

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db.models import F
 from django.db.models.sql import UpdateQuery
 
+from catalog.live import feed
 from orders.errors import IllegalTransition, OrderNotFound
 from orders.lifecycle import MAY_BECOME, Status, may_become
 from orders.models import Order, OrderEvent
@@ -38,7 +39,10 @@ def compare_and_set(
     update = cast(UpdateQuery, order.query.chain(UpdateQuery))
     update.add_update_values({"version": F("version") + 1, **changes})
     sql, params = update.sql_with_params()
-    return next(iter(Order.objects.raw(f"{sql} RETURNING *", params)), None)
+    changed = next(iter(Order.objects.raw(f"{sql} RETURNING *", params)), None)
+    if changed is not None:
+        feed.touch_orders(business_id, [order_id])
+    return changed
 
 
 def change_locked(order: Order, **changes: Any) -> Order:

@@ -362,7 +362,7 @@ def test_list_refuses_filters_that_make_no_sense(api, name):
         assert problem["parameter"] == unquote(name)
 
 
-@pytest.mark.parametrize("path", ["orders", "products", "customers", "reservations", "stock-movements"])
+@pytest.mark.parametrize("path", ["orders", "products", "customers", "reservations", "stock-movements", "alerts"])
 def test_lists_refuse_a_parameter_that_is_unknown_or_empty_or_comes_twice(api, path):
     problem = refused(api.get(f"/{path}?statuss=paid"), 400, "invalid_parameter")
     assert problem["parameter"] == "statuss"

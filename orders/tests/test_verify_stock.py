@@ -6,11 +6,11 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
 
 from customers.services import Buyer
 from factories import BusinessFactory, order_in, pay, place, product, verb
 from orders.invariants import INVARIANTS, findings
+from orders.tests.careless import do
 
 pytestmark = pytest.mark.usefixtures("db")
 
@@ -87,6 +87,11 @@ BROKEN = {
     "I12b": ["UPDATE customers_customer SET total_spent = total_spent + 1 WHERE id = %(ada)s"],
     "I12c": ["UPDATE orders_dailysales SET gross = gross + 1 WHERE paid > 0"],
     "I13": ["UPDATE orders_order SET business_id = %(other)s WHERE id = %(draft)s"],
+    "I14": [
+        "INSERT INTO orders_payment (id, business_id, order_id, kind, provider, reference, currency, amount, at,"
+        " actor) VALUES (gen_random_uuid(), %(shop)s, gen_random_uuid(), 'capture', 'bank', 'TX-0', 'GBP', 1,"
+        " now(), 'person:careless')"
+    ],
 }
 
 # More ways to break some of them.
@@ -117,6 +122,15 @@ ALSO_BROKEN = [
     ),
     ("I12b", ["UPDATE customers_customer SET total_orders = total_orders + 1 WHERE id = %(ada)s"]),
     ("I12b", ["UPDATE customers_customer SET last_paid_at = NULL WHERE id = %(ada)s"]),
+    (
+        "I14",
+        [
+            "INSERT INTO reservations_stockreservation (id, business_id, order_id, product_id, quantity, status,"
+            " expires_at, created_at) VALUES (gen_random_uuid(), %(shop)s, gen_random_uuid(), %(mug)s, 1,"
+            " 'active', now() + interval '1 minute', now())",
+            *line("reconciled", 0, 1),
+        ],
+    ),
 ]
 
 CHILDREN = {
@@ -133,14 +147,6 @@ CHILDREN = {
 
 def named(finding):
     return finding.split(" ")[0]
-
-
-def do(statements, world):
-    with connection.cursor() as cursor:
-        # Foreign keys and triggers sleep until the end of this transaction; CHECKs don't.
-        cursor.execute("SET LOCAL session_replication_role = replica")
-        for statement in statements:
-            cursor.execute(statement, world)
 
 
 def verify():

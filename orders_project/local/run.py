@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from orders_project.local import servers
@@ -42,7 +43,7 @@ def run(host: str, port: str) -> None:
     check_port(host, port)
     environment = environment_of(host, port)
     say("Starting the database ...")
-    with servers.attach() as held:
+    with servers.attach() as held, TemporaryDirectory(prefix="holdfast-metrics-") as metrics:
         say("Applying migrations ...")
         manage(environment, "migrate", "--no-input", "--verbosity", "0")
         say("Preparing demo data ...")
@@ -51,7 +52,13 @@ def run(host: str, port: str) -> None:
         supervisor = Supervisor()
         try:
             for name, grace, command in programs(host, port):
-                supervisor.start(name, command, grace=grace, environment=environment, inherit=held.locks)
+                supervisor.start(
+                    name,
+                    command,
+                    grace=grace,
+                    environment={**environment, "METRICS_DIR": metrics},
+                    inherit=held.locks,
+                )
             wait_for_web(supervisor, host, port)
             say(welcome(host, port, demo))
             while True:
@@ -87,7 +94,7 @@ def programs(host: str, port: str) -> list[tuple[str, float, list[str]]]:
             10,
             [
                 *(sys.executable, "-m", "granian", "orders_project.asgi:application"),
-                *("--interface", "asgi", "--host", host, "--port", port, "--no-ws"),
+                *("--interface", "asgi", "--host", host, "--port", port),
                 *("--log-level", "warning"),
             ],
         ),

@@ -201,6 +201,9 @@ METHODS = {
     "/availability": {"GET"},
     "/stock-movements": {"GET"},
     "/reservations": {"GET"},
+    "/lost-demand": {"GET"},
+    "/alerts": {"GET"},
+    "/alerts/{id}": {"PATCH"},
     "/customers": {"GET"},
     "/customers/{id}": {"GET"},
 }
@@ -215,6 +218,7 @@ def test_every_address_is_in_the_table_of_methods():
         .replace("<uuid:product_id>", "")
         .replace("<uuid:customer_id>", "")
         .replace("<uuid:business_id>", "")
+        .replace("<uuid:alert_id>", "")
         for path in paths
     }
 

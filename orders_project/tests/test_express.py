@@ -372,7 +372,7 @@ class SlowLane:
     """A lane whose work waits for a word, or fails."""
 
     method = "GET"
-    path = re.compile("/slow")
+    route = "slow"
     largest_body = 0
     most_together = 10
 
@@ -422,7 +422,7 @@ def drowned(monkeypatch, scene):
 
     async def play():
         with ThreadPoolExecutor(1) as executor:
-            application = Express([lane], django=None, executor=executor)
+            application = Express([lane], django=None, executor=executor, sockets=None, background=None)
             return await asyncio.wait_for(scene(lane, application), PATIENCE)
 
     return asyncio.run(play())

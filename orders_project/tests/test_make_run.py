@@ -53,7 +53,7 @@ def test_run_serves_stops_and_finds_its_data_again(tmp_path):
         )
         said = wait_for(process, "curl")
         [key] = re.findall(r"API key +(\S+)", said)
-        assert get(port, "/readyz")[0] == 200
+        wait_until(lambda port=port: get(port, "/readyz")[0] == 200)  # when beat has asked for its first jobs
         assert get(port, "/static/admin/css/base.css")[0] == 200
         assert get(port, "/api/docs")[0] == 200
         status, body = get(port, "/api/v1/products", key)

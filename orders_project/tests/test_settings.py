@@ -65,6 +65,13 @@ def test_production_may_sit_behind_a_proxy_that_speaks_tls():
     assert show(expression, **PRODUCTION, **behind) == "False True"
 
 
+def test_the_log_is_for_programs_in_production_and_for_people_elsewhere():
+    expression = "settings.LOGGING['handlers']['stderr']['formatter']"
+    assert show(expression, **PRODUCTION) == "json"
+    assert show(expression, **PRODUCTION, LOG_FORMAT="plain") == "plain"
+    assert show(expression, HOLDFAST_LOCAL="1") == "plain"
+
+
 def test_local_needs_no_environment_and_starts_nothing(tmp_path):
     shown = show(
         "settings.LOCAL, settings.DEBUG, settings.ALLOWED_HOSTS, settings.SESSION_COOKIE_SECURE",

@@ -1,0 +1,105 @@
+"""The feed in Redis: marks that are not lost, each told by one process at a time."""
+
+import pytest
+
+from catalog.live import feed
+from conftest import until
+from factories import on_shelf, place, product
+from orders_project.ids import new_id
+
+pytestmark = pytest.mark.usefixtures("committed")
+
+
+def marks_of(shop):
+    return feed.client().hgetall(f"live:{shop.id}:products"), feed.client().hgetall(f"live:{shop.id}:orders")
+
+
+def end_turn(shop):
+    """As when its time is over: who has it was killed, or told a while ago."""
+    feed.client().delete(f"live:{shop.id}:turn")
+
+
+@pytest.fixture
+def mug(shop):
+    """A product of a shop that somebody listens to, with a mark."""
+    mug = product(shop, stock=10)
+    feed.position(shop.id)
+    feed.touch_products(shop.id, [mug.id])
+    until(lambda: marks_of(shop)[0])
+    return mug
+
+
+def test_touch_marks_nothing_when_nobody_listens(shop):
+    product(shop, stock=10)
+    place(shop, ("MUG-01", 1))
+    until(lambda: not feed._notes and feed._messenger is None)
+    assert marks_of(shop) == ({}, {})
+
+
+def test_take_is_for_one_at_a_time(shop, mug):
+    taken = feed.take(shop.id)
+    assert list(taken.products) == [mug.id]
+    assert feed.take(shop.id) is None
+    assert feed.tell(shop.id, taken, ["{}"]).events == ['{"seq":2,}']
+    assert marks_of(shop) == ({}, {})
+
+
+def test_take_after_one_who_was_killed(shop, mug):
+    late = feed.take(shop.id)
+    end_turn(shop)
+    again = feed.take(shop.id)
+    assert list(again.products) == [mug.id]
+    assert feed.tell(shop.id, late, ["{}"]) is None  # he was only slow: nothing is told twice
+    assert feed.tell(shop.id, again, ["{}"]).events == ['{"seq":2,}']
+
+
+def test_tell_leaves_what_was_marked_anew(shop, mug):
+    taken = feed.take(shop.id)
+    before = marks_of(shop)
+    feed.touch_products(shop.id, [mug.id])
+    until(lambda: marks_of(shop) != before)
+    feed.tell(shop.id, taken, ["{}"])
+    end_turn(shop)
+    assert list(feed.take(shop.id).products) == [mug.id]
+
+
+def test_too_many_marks_become_one_reload(shop, mug):
+    feed.touch_orders(shop.id, [new_id() for _ in range(feed.MOST_MARKS + 1)])
+    until(lambda: ((taken := feed.take(shop.id)) and taken.news == [feed.RELOAD]) or end_turn(shop))
+    products, orders = marks_of(shop)
+    assert len(products) == 1
+    assert orders == {}
+
+
+def test_publish_keeps_the_order(shop, mug):
+    for number in range(20):
+        feed.publish(shop.id, "alert.opened", {"number": number})
+    until(lambda: feed.client().llen(f"live:{shop.id}:news") == 20)
+    assert [event[-3:-1].strip(":") for event in feed.take(shop.id).news] == [str(number) for number in range(20)]
+
+
+@pytest.fixture
+def redis_gone(settings, monkeypatch):
+    """Redis is away until it is told to come back."""
+    there = settings.REDIS_URL
+    monkeypatch.setattr(feed, "AWAY_FOR", 0.01)
+
+    def be_at(address):
+        settings.REDIS_URL = address
+        feed.client.cache_clear()
+        feed._script.cache_clear()
+
+    yield lambda: be_at("redis://127.0.0.1:1"), lambda: be_at(there)
+    be_at(there)
+
+
+def test_touch_with_redis_away_is_told_when_it_is_back(shop, mug, redis_gone):
+    go_away, come_back = redis_gone
+    feed.tell(shop.id, feed.take(shop.id), [])
+    go_away()
+    order = place(shop, ("MUG-01", 1))
+    assert on_shelf(shop) == (10, 1)
+    until(lambda: feed._messenger is not None and feed._messenger.daemon)  # it could not be told, and waits
+    come_back()
+    until(lambda: all(marks_of(shop)))
+    assert list(marks_of(shop)[1]) == [str(order.id)]

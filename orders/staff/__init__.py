@@ -1,0 +1,1 @@
+"""The pages that staff keep open: is the stock healthy, who holds what, what must be done."""

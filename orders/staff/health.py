@@ -1,0 +1,262 @@
+"""The page that staff keep open all day."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Case, Count, Min, Q, Sum, When
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest, HttpResponse
+
+from catalog.alerts import Condition
+from catalog.authentication import Access
+from catalog.jobs import last_runs
+from catalog.models import Alert, Business, Product
+from catalog.staff import staff_page
+from catalog.watching import short_shelves
+from orders.lifecycle import Status
+from orders.models import Discrepancy, Order
+from orders.staff.alerts import SNOOZES
+from orders.staff.charts import MINUTE, RANGES, Chart, Range, Series, chosen_range
+from orders.staff.jobs import jobs_of
+from orders.staff.page import show
+from orders.staff.verdict import verdict
+from reservations.demand import LostDemand, lost_demand
+from reservations.minutes import minutes_since, refusal_rate
+from reservations.models import StockMinute, StockReservation
+
+FEW = 8  # rows of each small list
+FEW_ALERTS = 4  # the others are a page of their own
+
+WORST_FIRST = Case(
+    *(When(severity=severity, then=rank) for rank, severity in enumerate(Alert.Severity)),
+    default=len(Alert.Severity),
+)
+
+
+@staff_page
+def stock_health(request: HttpRequest, access: Access) -> HttpResponse:
+    """Is the stock healthy? The verdict, what stands against it, and the figures behind it."""
+    business, now = access.business, access.now
+    chosen = chosen_range(request, now)
+    lost = _by_product(lost_demand(business_id=business.id, since=chosen.since, until=now))
+    shelf = _shelf(business.id)
+    shelves = short_shelves(business.id)
+    alerts = Alert.objects.of(business.id)
+    pending = Order.objects.of(business.id).filter(status=Status.PENDING)
+    return show(
+        request,
+        access,
+        "staff/stock_health.html",
+        title="Stock health",
+        question="Is the stock healthy?",
+        verdict=verdict(access),
+        alerts=alerts.unheard(now).order_by(WORST_FIRST, "-opened_at")[:FEW_ALERTS],
+        alerts_count=alerts.open().count(),
+        snoozes=SNOOZES,
+        shelf=shelf,
+        available=shelf["units"] - shelf["held"],
+        holds=_holds(business.id, now),
+        held_value=pending.aggregate(value=Sum("subtotal"))["value"],
+        refused_now=refusal_rate(business_id=business.id, since=now - 5 * MINUTE, now=now),
+        refused_today=refusal_rate(business_id=business.id, since=now - timedelta(days=1), now=now),
+        reconciled=last_runs(business.id).get("stock-reconciliation"),
+        findings=Discrepancy.objects.filter(business=business, status=Discrepancy.Status.OPEN).count(),
+        jobs=jobs_of(access),
+        low=_short(business.id, Alert.Kind.LOW_STOCK, shelves),
+        out=_short(business.id, Alert.Kind.OUT_OF_STOCK, shelves),
+        wanted=_most_wanted(business.id, lost),
+        lost=lost[:FEW],
+        charts=_charts(business, shelf, chosen),
+        range=chosen,
+        ranges=RANGES,
+    )
+
+
+def _shelf(business_id: UUID) -> dict[str, int]:
+    """Units on the shelf, and held of them."""
+    return Product.objects.of(business_id).aggregate(
+        units=Coalesce(Sum("stock__stock_quantity"), 0), held=Coalesce(Sum("stock__reserved_stock"), 0)
+    )
+
+
+# How many minutes a hold has left, in words: from, and up to.
+LEFT = (
+    ("overdue", None, 0),
+    ("under 1 min", 0, 1),
+    ("1 to 5 min", 1, 5),
+    ("5 to 10 min", 5, 10),
+    ("10 to 15 min", 10, 15),
+    ("longer", 15, None),
+)
+
+
+def _holds(business_id: UUID, now: datetime) -> dict[str, Any]:
+    """How many holds there are, by the minutes that they have left, and the one that is overdue the longest."""
+    counts = {f"left_{n}": Count("id", filter=_left(low, high, now)) for n, (_, low, high) in enumerate(LEFT)}
+    oldest = Min("expires_at", filter=Q(expires_at__lte=now))
+    active = StockReservation.objects.of(business_id).active()
+    found = active.aggregate(count=Count("id"), oldest=oldest, **counts)
+    by_time_left = [(words, found[f"left_{n}"]) for n, (words, _, _) in enumerate(LEFT)]
+    return {"count": found["count"], "oldest": found["oldest"], "by_time_left": by_time_left}
+
+
+def _left(low: int | None, high: int | None, now: datetime) -> Q:
+    within = Q()
+    if low is not None:
+        within &= Q(expires_at__gt=now + low * MINUTE)
+    if high is not None:
+        within &= Q(expires_at__lte=now + high * MINUTE)
+    return within
+
+
+# --- Products ----------------------------------------------------------------------------------
+
+
+def _short(business_id: UUID, kind: Alert.Kind, shelves: Iterable[Condition]) -> dict[str, Any]:
+    """The products that are low, or out, as their alerts have it: how many, and the scarcest of them."""
+    found = [shelf for shelf in shelves if shelf.kind == kind]
+    scarcest = sorted(found, key=lambda shelf: (shelf.facts["available"], shelf.facts["sku"]))[:FEW]
+    keys = [UUID(shelf.subject) for shelf in scarcest]
+    products = Product.objects.of(business_id).select_related("stock").in_bulk(keys)
+    return {"count": len(found), "products": [products[key] for key in keys]}
+
+
+@dataclass(slots=True)
+class Lost:
+    """What was asked for of a product and could not be had, through all channels."""
+
+    product_id: UUID
+    sku: str
+    name: str
+    currency: str
+    units: int = 0
+    value: Decimal = Decimal(0)
+
+
+def _by_product(demand: Iterable[LostDemand]) -> list[Lost]:
+    """The lost demand of each product, the greatest first."""
+    found: dict[tuple[UUID, str], Lost] = {}
+    for one in demand:
+        sums = found.setdefault(
+            (one.product_id, one.currency), Lost(one.product_id, one.sku, one.name, one.currency)
+        )
+        sums.units += one.units
+        sums.value += one.value
+    return sorted(found.values(), key=lambda lost: -lost.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A product that many ask for: units held of it now, and units refused in the range."""
+
+    product: Product
+    held: int
+    refused: int
+
+
+def _most_wanted(business_id: UUID, lost: Sequence[Lost]) -> list[Wanted]:
+    """The products of which the most is held or was refused."""
+    active = StockReservation.objects.of(business_id).active().order_by()
+    held = dict(active.values_list("product").annotate(units=Sum("quantity")).order_by("-units")[:FEW])
+    refused: defaultdict[UUID, int] = defaultdict(int)
+    for one in lost:
+        refused[one.product_id] += one.units
+    most = sorted({*held, *refused}, key=lambda key: -held.get(key, 0) - refused[key])[:FEW]
+    products = Product.objects.of(business_id).select_related("stock").in_bulk(most)
+    return [Wanted(products[key], products[key].stock.reserved_stock, refused[key]) for key in most]
+
+
+# --- Charts ------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Step:
+    """What happened in one step of a chart, and the levels at its end; None where nothing is known."""
+
+    held: int | None = None
+    available: int | None = None
+    made: int = 0
+    converted: int = 0
+    ended: int = 0
+    refused: int = 0
+    seconds_to_pay: int = 0
+
+    def add(self, minute: StockMinute) -> None:
+        self.held, self.available = minute.held_units, minute.available_units
+        self.made += minute.made
+        self.converted += minute.converted
+        self.ended += minute.expired + minute.released
+        self.refused += minute.refused
+        self.seconds_to_pay += minute.seconds_to_pay
+
+    @property
+    def minutes_to_pay(self) -> float | None:
+        return round(self.seconds_to_pay / self.converted / 60, 1) if self.converted else None
+
+
+def _charts(business: Business, shelf: Mapping[str, int], chosen: Range) -> list[Chart]:
+    steps = _steps(business.id, shelf, chosen)
+
+    def chart(
+        id: str, title: str, unit: str, *series: tuple[str, str, Callable[[Step], float | None]], **more: Any
+    ) -> Chart:
+        return Chart(
+            id=id,
+            title=title,
+            unit=unit,
+            range=chosen,
+            series=[
+                Series(name, tone, [value(step) for step in steps], on_right=name == "held")
+                for name, tone, value in series
+            ],
+            zone=business.time_zone,
+            **more,
+        )
+
+    return [
+        chart(
+            "levels",
+            "Held against available",
+            "units",
+            ("available", "available", lambda step: step.available),
+            ("held", "held", lambda step: step.held),
+            stepped=True,
+        ),
+        chart(
+            "holds",
+            f"Holds in each {chosen.step_words}",
+            "",
+            ("made", "held", lambda step: step.made),
+            ("sold", "sold", lambda step: step.converted),
+            ("expired or released", "over", lambda step: step.ended),
+            ("refused orders", "refused", lambda step: step.refused),
+        ),
+        chart(
+            "pay",
+            "From hold to payment, on average",
+            "min",
+            ("minutes", "sold", lambda step: step.minutes_to_pay),
+            dotted=True,
+        ),
+    ]
+
+
+def _steps(business_id: UUID, shelf: Mapping[str, int], chosen: Range) -> list[Step]:
+    """The minutes of the range by the chart's steps. Levels last until something moves them."""
+    steps = {start: Step() for start in chosen.starts}
+    for minute in minutes_since(business_id=business_id, since=chosen.since, now=chosen.until):
+        if step := steps.get(chosen.start_of(minute.minute)):
+            step.add(minute)
+    before = StockMinute.objects.filter(business=business_id, minute__lt=chosen.since).order_by("minute").last()
+    held, available = (before.held_units, before.available_units) if before else (None, None)
+    for step in steps.values():
+        held = step.held = held if step.held is None else step.held
+        available = step.available = available if step.available is None else step.available
+    last = steps[chosen.starts[-1]]
+    last.held, last.available = shelf["held"], shelf["units"] - shelf["held"]
+    return list(steps.values())

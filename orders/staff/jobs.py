@@ -1,0 +1,78 @@
+"""What works in the background: when each job ran last, and every run."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponseBase
+
+from catalog.authentication import Access
+from catalog.jobs import last_runs, late_jobs
+from catalog.models import JobRun
+from catalog.staff import staff_page
+from orders.staff.page import after, choice, csv_file, show, turn_page
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job of the schedule, its last run for this business or for all, and whether it should have run since."""
+
+    name: str
+    every: timedelta
+    last: JobRun | None
+    is_late: bool
+
+    @property
+    def period(self) -> str:
+        seconds = round(self.every.total_seconds())
+        for unit, size in (("h", 3600), ("min", 60)):
+            if seconds % size == 0:
+                return f"{seconds // size} {unit}"
+        return f"{seconds} s"
+
+
+def jobs_of(access: Access) -> list[Job]:
+    """Every job of the schedule."""
+    late = {job.job for job in late_jobs(access.now)}
+    runs = last_runs() | last_runs(access.business.id)
+    return [
+        Job(name, timedelta(seconds=seconds), runs.get(name), name in late)
+        for name, (_, seconds) in settings.SCHEDULE.items()
+    ]
+
+
+@staff_page
+def jobs(request: HttpRequest, access: Access) -> HttpResponseBase:
+    """The jobs, and their runs for this business or for all, the newest first."""
+    job = choice(request, "job", settings.SCHEDULE, "")
+    outcome = choice(request, "outcome", JobRun.Outcome.values, "")
+    runs = _runs(access, job, outcome)
+    if request.GET.get("format") == "csv":
+        return csv_file("jobs", CSV, runs.order_by("-started_at").values_list(*CSV).iterator())
+    page, older = turn_page(after(runs, "started_at", request.GET.get("before", "")), "started_at")
+    return show(
+        request,
+        access,
+        "staff/jobs.html",
+        title="Jobs",
+        question="Does everything run that should?",
+        jobs=jobs_of(access),
+        runs=page,
+        older=older,
+        job=job,
+        outcome=outcome,
+        outcomes=JobRun.Outcome.choices,
+    )
+
+
+def _runs(access: Access, job: str, outcome: str) -> QuerySet[JobRun]:
+    runs = JobRun.objects.of(access.business.id)
+    if job:
+        runs = runs.filter(job=job)
+    if outcome:
+        runs = runs.filter(outcome=outcome)
+    return runs
+
+
+CSV = ("job", "started_at", "ended_at", "outcome", "rows", "error")

@@ -1,0 +1,131 @@
+"""Tidying up: holds that are stuck, drafts that nobody wants any more, and records past their keep time.
+
+Orders are never deleted, and neither are their idempotency keys, which stand in their rows: a repeat that comes
+a year later finds its order.
+"""
+
+import logging
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import QuerySet
+
+from catalog.models import Alert, Business, JobRun, StockMovement
+from orders.lifecycle import SOLD, CancelReason, Status
+from orders.models import Order
+from orders.services import cancel, expire_due, find_order
+from orders.services.ending import BAD_ORDER
+from orders_project.rows import select
+from orders_project.transactions import one_transaction
+from reservations import services as reservations
+from reservations.models import RefusedDemand, StockMinute
+
+logger = logging.getLogger(__name__)
+
+ACTOR = "job:clean-up"
+SWEEP = timedelta(seconds=settings.SCHEDULE["payment-timeout"][1])
+FEW = 5000  # rows in one transaction, and drafts of a business in one run
+
+
+def expire_overdue(*, now: datetime) -> int:
+    """Expire what the sweep should have expired by now, and did not. Returns how many orders."""
+    overdue = Order.objects.due(now - 2 * SWEEP).order_by().values_list("business_id", flat=True).distinct()
+    return sum(expire_due(business_id=business_id, now=now) for business_id in overdue)
+
+
+# Holds of orders that wait for no payment, or that aren't there; and those that end long before their orders.
+STUCK = """
+    SELECT DISTINCT hold.business_id, hold.order_id
+    FROM reservations_stockreservation AS hold LEFT JOIN orders_order AS orders ON orders.id = hold.order_id
+    WHERE hold.status = 'active'
+        AND (orders.status IS DISTINCT FROM 'pending' OR expires_at < %s AND payment_due_at > %s)
+"""
+
+# How the hold of an order ends that should have ended with it; without one, when there is no such order.
+ENDS_AS: dict[Status | None, StockMovement.Kind] = {
+    None: StockMovement.Kind.RECONCILED,
+    Status.DRAFT: StockMovement.Kind.RELEASED,
+    Status.CANCELLED: StockMovement.Kind.RELEASED,
+    **dict.fromkeys(SOLD, StockMovement.Kind.SOLD),
+}
+
+
+def free_stuck(*, now: datetime) -> int:
+    """End the holds that are stuck: overdue by more than two sweeps, of an order that waits for no payment, or of
+    no order. One that is overdue though its order still has time is given that time. Returns how many orders and
+    holds that were. One that can't be ended is logged and stops no other.
+    """
+    freed = expire_overdue(now=now)
+    for business_id, order_id in select(STUCK, now - 2 * SWEEP, now):
+        try:
+            freed += _free(business_id=business_id, order_id=order_id, now=now)
+        except BAD_ORDER:
+            logger.exception("The holds of order %s could not be ended.", order_id)
+    return freed
+
+
+@one_transaction
+def _free(*, business_id: UUID, order_id: UUID, now: datetime) -> int:
+    order = Order.objects.of(business_id).filter(id=order_id).lock().first()
+    if order and order.payment_due_at:  # it is pending
+        return reservations.keep(business_id=business_id, order_id=order_id, until=order.payment_due_at)
+    status = Status(order.status) if order else None
+    return reservations.end_leftovers(
+        business_id=business_id,
+        order_id=order_id,
+        kind=ENDS_AS[status],
+        actor="job:stuck-reservations",
+        now=now,
+        reason=f"It was left over from an order that {f'is {status}' if status else 'is not there'}.",
+    )
+
+
+def clean_up(*, now: datetime) -> int:
+    """Expire overdue orders that are left over, call off abandoned drafts, and delete records past their keep
+    time. Returns how many rows that were."""
+    cleaned = expire_overdue(now=now)
+    for business_id in Business.objects.values_list("id", flat=True):
+        cleaned += _call_off_drafts(business_id=business_id, now=now)
+    return cleaned + sum(_delete(rows) for rows in _past_keep_time(now))
+
+
+def _past_keep_time(now: datetime) -> list[QuerySet[Any]]:
+    kept_since = {name: now - timedelta(days=days) for name, days in settings.RETENTION_DAYS.items()}
+    return [
+        JobRun.objects.filter(started_at__lt=kept_since["job_runs"]),
+        Alert.objects.filter(closed_at__lt=kept_since["alerts"]),
+        StockMinute.objects.filter(minute__lt=kept_since["minutes"]),
+        RefusedDemand.objects.filter(minute__lt=kept_since["minutes"]),
+    ]
+
+
+def _delete(rows: QuerySet[Any]) -> int:
+    """Delete rows, some at a time, so that no transaction is long."""
+    deleted = 0
+    while keys := list(rows.values_list("pk", flat=True)[:FEW]):
+        deleted += rows.filter(pk__in=keys).delete()[0]
+    return deleted
+
+
+def _call_off_drafts(*, business_id: UUID, now: datetime) -> int:
+    since = now - timedelta(days=settings.RETENTION_DAYS["drafts"])
+    drafts = Order.objects.of(business_id).abandoned(since).order_by("created_at", "id")
+    called_off = 0
+    for order_id in list(drafts.values_list("id", flat=True)[:FEW]):
+        try:
+            called_off += _call_off_draft(business_id=business_id, order_id=order_id, since=since, now=now)
+        except BAD_ORDER:
+            logger.exception("The abandoned draft %s could not be called off.", order_id)
+    return called_off
+
+
+@one_transaction
+def _call_off_draft(*, business_id: UUID, order_id: UUID, since: datetime, now: datetime) -> int:
+    """Cancel a draft, unless somebody touched it just now."""
+    find_order(business_id=business_id, order_id=order_id, locked=True)
+    if not Order.objects.of(business_id).filter(id=order_id).abandoned(since).exists():
+        return 0
+    cancel(business_id=business_id, order_id=order_id, reason=CancelReason.ABANDONED, actor=ACTOR, now=now)
+    return 1

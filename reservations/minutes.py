@@ -1,0 +1,145 @@
+"""What became of a business's holds, minute by minute, for the charts of stock health: counted from the ledger,
+and kept, so that a week is read as fast as an hour."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from django.db import connection
+from django.db.models import Max
+
+from catalog.models import Business, StockMovement
+from reservations import demand
+from reservations.demand import FINAL_AFTER, KEPT_FOR, ORDERS, Counts, minute_of
+from reservations.models import StockMinute
+
+MINUTE = timedelta(minutes=1)
+
+# The counters at the end of a minute are those of now, less what the ledger says of later minutes. What was
+# refused is in Redis, and once the minute is final only where it was written down.
+COUNTED = """
+    WITH moved AS (
+        SELECT date_trunc('minute', movement.at) AS minute, kind, movement.order_id, stock_delta, reserved_delta,
+            extract(epoch FROM movement.at - hold.created_at) AS seconds
+        FROM catalog_stockmovement AS movement
+        LEFT JOIN reservations_stockreservation AS hold ON kind = 'sold'
+            AND hold.order_id = movement.order_id AND hold.product_id = movement.product_id
+        WHERE movement.business_id = %(business)s AND movement.at >= %(since)s
+    ), counted AS (
+        SELECT minute,
+            count(*) FILTER (WHERE kind = 'reserved') AS made,
+            count(*) FILTER (WHERE kind = 'sold') AS converted,
+            count(*) FILTER (WHERE kind = 'expired') AS expired,
+            count(*) FILTER (WHERE kind = 'released') AS released,
+            count(DISTINCT order_id) FILTER (WHERE kind = 'reserved') AS placed,
+            greatest(sum(seconds), 0) AS seconds_to_pay,
+            sum(stock_delta) AS stock,
+            sum(reserved_delta) AS reserved
+        FROM moved GROUP BY minute
+    ), refused AS (
+        SELECT minute, max(refused) AS refused FROM (
+            SELECT * FROM json_to_recordset(%(refused)s) AS told(minute timestamptz, refused int)
+            UNION ALL
+            SELECT minute, refused FROM reservations_stockminute
+            WHERE business_id = %(business)s AND minute >= %(since)s
+        ) AS told GROUP BY minute
+    ), shelf AS (
+        SELECT coalesce(sum(reserved_stock), 0) AS reserved,
+            coalesce(sum(stock_quantity - reserved_stock), 0) AS available
+        FROM catalog_product AS product JOIN catalog_stock AS stock ON stock.product_id = product.id
+        WHERE product.business_id = %(business)s
+    )
+    SELECT %(business)s::uuid AS business_id, minute,
+        coalesce(made, 0) AS made, coalesce(converted, 0) AS converted, coalesce(expired, 0) AS expired,
+        coalesce(released, 0) AS released, coalesce(placed, 0) AS placed, coalesce(refused, 0) AS refused,
+        coalesce(seconds_to_pay, 0)::bigint AS seconds_to_pay,
+        shelf.reserved - coalesce(sum(counted.reserved) OVER later, 0) AS held_units,
+        shelf.available - coalesce(sum(counted.stock - counted.reserved) OVER later, 0) AS available_units
+    FROM counted FULL JOIN refused USING (minute) CROSS JOIN shelf
+    WINDOW later AS (ORDER BY minute DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+    ORDER BY minute
+"""
+COUNTS = ("made", "converted", "expired", "released", "placed", "refused", "seconds_to_pay")
+LEVELS = ("held_units", "available_units")
+COLUMNS = ("business_id", "minute", *COUNTS, *LEVELS)
+
+# Counts only grow: two folds at once, of which one saw less, and counts that Redis lost, take nothing away.
+FOLD = f"""
+    INSERT INTO reservations_stockminute AS known ({", ".join(COLUMNS)})
+    SELECT {", ".join(COLUMNS)} FROM ({COUNTED}) AS counted
+    ON CONFLICT (business_id, minute) DO UPDATE SET
+        {", ".join(f"{name} = greatest(known.{name}, excluded.{name})" for name in COUNTS)},
+        {", ".join(f"{name} = excluded.{name}" for name in LEVELS)}
+"""  # noqa: S608  # our own columns
+
+
+def fold_minutes(*, now: datetime) -> int:
+    """Write down the minutes that have something new, of every business: those since the last that was written,
+    and a day's at first. Safe to run twice at once. Returns how many rows were written."""
+    return sum(_fold(business_id, now) for business_id in Business.objects.values_list("id", flat=True))
+
+
+def _fold(business_id: UUID, now: datetime) -> int:
+    refused = demand.counted(business_id)
+    rows = demand.fold(business_id=business_id, counts=refused)
+    since = min([_unsettled(business_id, now), *refused])
+    moved = StockMovement.objects.of(business_id).filter(at__gte=since + FINAL_AFTER)
+    if refused or since > now - 2 * FINAL_AFTER or moved.exists():
+        with connection.cursor() as cursor:
+            cursor.execute(FOLD, _parameters(business_id, since, refused))
+            rows += cursor.rowcount
+    demand.forget_final(business_id=business_id, minutes=list(refused), now=now)
+    return rows
+
+
+def _parameters(business_id: UUID, since: datetime, refused: Mapping[datetime, Counts]) -> dict[str, Any]:
+    orders = [
+        {"minute": minute, "refused": counts.get(ORDERS, 0)}
+        for minute, counts in refused.items()
+        if minute >= since
+    ]
+    return {"business": business_id, "since": since, "refused": msgspec.json.encode(orders).decode()}
+
+
+def _unsettled(business_id: UUID, now: datetime) -> datetime:
+    """The first minute of a business that may have more than was written down: the one before the last, into which
+    a slow transaction may come yet. A day ago where nothing was written."""
+    last = StockMinute.objects.filter(business=business_id).aggregate(last=Max("minute"))["last"]
+    return last - MINUTE if last else minute_of(now - KEPT_FOR)
+
+
+# --- Reading -----------------------------------------------------------------------------------
+
+
+def minutes_since(*, business_id: UUID, since: datetime, now: datetime) -> list[StockMinute]:
+    """The minutes of a business from that of `since` until now, in their order: those that were written down, and
+    those that nobody has written down yet, as they are at this moment."""
+    since = minute_of(since)
+    unsettled = max(since, _unsettled(business_id, now))
+    written = StockMinute.objects.filter(business=business_id, minute__gte=since, minute__lt=unsettled)
+    with connection.cursor() as cursor:
+        cursor.execute(COUNTED, _parameters(business_id, unsettled, demand.counted(business_id)))
+        counted = [StockMinute(**dict(zip(COLUMNS, row, strict=True))) for row in cursor]
+    return [*written.order_by("minute"), *counted]
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalRate:
+    """Of the orders that asked for stock: how many got it, and how many were refused."""
+
+    placed: int
+    refused: int
+
+    @property
+    def share(self) -> float:
+        """Of the refused ones, between 0 and 1."""
+        return self.refused / (self.placed + self.refused) if self.refused else 0.0
+
+
+def refusal_rate(*, business_id: UUID, since: datetime, now: datetime) -> RefusalRate:
+    """How many orders were refused from the minute of `since` until now."""
+    minutes = minutes_since(business_id=business_id, since=since, now=now)
+    return RefusalRate(sum(minute.placed for minute in minutes), sum(minute.refused for minute in minutes))
