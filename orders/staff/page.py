@@ -43,9 +43,9 @@ def _query(request: HttpRequest) -> str:
     return f"?{kept.urlencode()}" if kept else ""
 
 
-def link(name: str, access: Access, *args: Any, **query: Any) -> str:
+def link(name: str, access: Access) -> str:
     """The address of a page of ours about the same business."""
-    return f"{reverse(f'staff:{name}', args=args)}?{urlencode({'business': access.business.slug, **query})}"
+    return f"{reverse(f'staff:{name}')}?{urlencode({'business': access.business.slug})}"
 
 
 def choice(request: HttpRequest, name: str, choices: Iterable[str], default: str) -> str:

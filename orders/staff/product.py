@@ -1,17 +1,17 @@
 """Why is this 3? One product's counters, rebuilt from the ledger at any instant, and who holds what."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import F, Max, Q, QuerySet, Sum, Window
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from catalog.authentication import Access
-from catalog.models import Product, StockMovement
+from catalog.models import Product, Stock, StockMovement
 from catalog.services import find_product
 from catalog.staff import staff_page
 from orders.models import Order
@@ -35,11 +35,12 @@ PARTS = {
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """What the ledger adds up to at an instant: the shelf, what was held of it, and what moved the shelf."""
+    """The shelf at an instant, what was held of it, what moved the shelf, and whether the ledger adds up to it."""
 
     stock: int
     reserved: int
     parts: Sequence[tuple[str, int]]
+    agree: bool
 
     @property
     def available(self) -> int:
@@ -48,11 +49,10 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of the ledger, the number of its order, and what was available after it."""
+    """A line of the ledger with what was `available` after it, and the number of its order."""
 
     movement: StockMovement
     order_number: str | None
-    available: int
 
 
 @staff_page
@@ -60,29 +60,23 @@ def product(request: HttpRequest, access: Access, product_id: UUID) -> HttpRespo
     """One product now, or at the instant `at`: how its counters came to be so, and its ledger line by line."""
     found = find_product(business_id=access.business.id, product_id=product_id)
     then = _instant(request.GET.get("at", ""))
-    at = access.now if then is None else then
-    ledger = StockMovement.objects.of(access.business.id).filter(product=found, at__lte=at)
+    ledger = StockMovement.objects.of(access.business.id).filter(product=found)
+    if then is not None:
+        ledger = ledger.filter(at__lte=then)
     if request.GET.get("format") == "csv":
         return csv_file(f"ledger-{found.sku}", CSV, ledger.order_by("at", "id").values_list(*CSV).iterator())
-    chosen = chosen_range(request, at, default="24h")
-    counters = _counters(ledger)
-    # What it counts now is told by the counters themselves; what it counted then, by the ledger alone.
-    shelf = (
-        counters
-        if then
-        else replace(counters, stock=found.stock.stock_quantity, reserved=found.stock.reserved_stock)
-    )
+    chosen = chosen_range(request, then or access.now, default="24h")
+    counters = _counters(ledger, found.stock if then is None else None)
     lines, older = _page(ledger, request.GET.get("before", ""))
     return show(
         request,
         access,
         "staff/product.html",
         title=f"{found.sku} {found.name}",
-        question=f"Why {'was' if then else 'is'} this {shelf.available:,}?",
+        question=f"Why {'was' if then else 'is'} this {counters.available:,}?",
         product=found,
         then=then,
         counters=counters,
-        shelf=shelf,
         holds=_held(found, then),
         chart=_chart(found, chosen, access.business.time_zone),
         lines=lines,
@@ -106,14 +100,21 @@ def _instant(text: str) -> datetime | None:
     raise Http404("An instant looks like 2026-11-23T14:05.")
 
 
-def _counters(ledger: QuerySet[StockMovement]) -> Counters:
-    sums = ledger.values_list("kind").annotate(Sum("stock_delta"), Sum("reserved_delta"))
-    of_kind = {kind: (stock, reserved) for kind, stock, reserved in sums}
-    return Counters(
-        stock=sum(stock for stock, _ in of_kind.values()),
-        reserved=sum(reserved for _, reserved in of_kind.values()),
-        parts=[(words, of_kind[kind][0]) for kind, words in PARTS.items() if kind in of_kind],
+def _counters(ledger: QuerySet[StockMovement], shelf: Stock | None) -> Counters:
+    """What a ledger adds up to, by the kinds of its lines; with a shelf, what that counts."""
+    # The shelf is read anew in the same statement, or a sale in between would look like a fault.
+    sums = ledger.values_list("kind").annotate(
+        Sum("stock_delta"),
+        Sum("reserved_delta"),
+        Max("product__stock__stock_quantity"),
+        Max("product__stock__reserved_stock"),
     )
+    lines = list(sums)
+    told = (sum(line[1] for line in lines), sum(line[2] for line in lines))
+    counted = told if shelf is None else lines[0][3:] if lines else (shelf.stock_quantity, shelf.reserved_stock)
+    units = {line[0]: line[1] for line in lines}
+    parts = [(words, units[kind]) for kind, words in PARTS.items() if kind in units]
+    return Counters(counted[0], counted[1], parts, agree=told == counted)
 
 
 def _held(product: Product, then: datetime | None) -> list[tuple[StockReservation, Order | None]]:
@@ -131,17 +132,11 @@ def _held(product: Product, then: datetime | None) -> list[tuple[StockReservatio
 
 
 def _page(ledger: QuerySet[StockMovement], before: str) -> tuple[list[Line], str | None]:
-    """A page of the ledger, the newest lines first, and where the next one begins. Each line has what was
-    available after it."""
-    ledger = after(ledger, "at", before)
-    page, older = turn_page(ledger, "at")
+    """A page of the ledger, the newest lines first, and where the next one begins."""
+    available = Window(Sum(F("stock_delta") - F("reserved_delta")), order_by=("at", "id"))
+    page, older = turn_page(after(ledger, "at", before).annotate(available=available), "at")
     numbers = _numbers(page)
-    available = ledger.aggregate(sum=Sum("stock_delta") - Sum("reserved_delta"))["sum"]
-    lines = []
-    for movement in page:
-        lines.append(Line(movement, numbers.get(movement.order_id), available))
-        available -= movement.stock_delta - movement.reserved_delta
-    return lines, older
+    return [Line(movement, numbers.get(movement.order_id)) for movement in page], older
 
 
 def _numbers(movements: Sequence[StockMovement]) -> Mapping[UUID | None, str]:

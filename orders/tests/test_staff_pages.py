@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from catalog.alerts import Condition, Kind, Severity, settle
-from catalog.models import Alert, Business, JobRun, Membership, StockMovement
+from catalog.models import Alert, Business, JobRun, Membership, Stock, StockMovement
 from catalog.services import adjust_stock, receive_stock
 from customers.services import Buyer
 from factories import ACTOR, BusinessFactory, order_in, pay, place, product, verb
@@ -303,7 +303,7 @@ def test_product_is_rebuilt_at_any_past_instant(shop: Business, all_is_well: Non
 
     def counted(hour: int | None) -> tuple[int, int, int]:
         query = {"at": f"2026-01-05T{hour}:35"} if hour else {}
-        counters = client.get(f"/staff/products/{mug.id}/", query).context["shelf"]
+        counters = client.get(f"/staff/products/{mug.id}/", query).context["counters"]
         return counters.stock, counters.reserved, counters.available
 
     assert [counted(hour) for hour in (10, 11, 12, None)] == [(15, 3, 12), (12, 0, 12), (10, 0, 10), (10, 0, 10)]
@@ -313,13 +313,27 @@ def test_product_is_rebuilt_at_any_past_instant(shop: Business, all_is_well: Non
     assert "10 at the beginning, +5 received, −2 counted anew, −3 sold: 10 units on the shelf" in page
 
 
+def test_product_says_when_its_ledger_does_not_agree(shop: Business) -> None:
+    mug = product(shop)
+    client = signed_in(shop)
+    warning = "The counters don’t agree with this ledger"
+    assert warning not in read(client.get(f"/staff/products/{mug.id}/"))
+    Stock.objects.filter(product=mug).update(stock_quantity=11)
+    assert warning in read(client.get(f"/staff/products/{mug.id}/"))
+
+
+def test_product_that_never_had_stock_has_a_page(shop: Business) -> None:
+    mug = product(shop, stock=0)
+    assert "Nothing came in yet" in read(signed_in(shop).get(f"/staff/products/{mug.id}/"))
+
+
 def test_past_instant_is_of_the_business_time_zone(shop: Business) -> None:
     Business.objects.filter(id=shop.id).update(time_zone="Asia/Tokyo")
     mug = product(shop, stock=10, now=datetime(2026, 1, 5, 8, tzinfo=UTC))
     client = signed_in(shop)
     page = f"/staff/products/{mug.id}/"
-    assert client.get(page, {"at": "2026-01-05T16:59"}).context["shelf"].stock == 0
-    assert client.get(page, {"at": "2026-01-05T17:01"}).context["shelf"].stock == 10
+    assert client.get(page, {"at": "2026-01-05T16:59"}).context["counters"].stock == 0
+    assert client.get(page, {"at": "2026-01-05T17:01"}).context["counters"].stock == 10
     assert client.get(page, {"at": "once"}).status_code == 404
 
 
