@@ -183,7 +183,8 @@ INVARIANTS = {
     """,
     "I12b customers' counters are what their orders say": f"""
         SELECT customer.id, format(
-            '%s orders and %s on file, %s and %s by the orders', total_orders, total_spent, orders, spent)
+            '%s orders and %s on file, %s and %s by the orders',
+            total_orders, total_spent, coalesce(orders, 0), coalesce(spent, 0))
         FROM customers_customer AS customer
         LEFT JOIN (
             SELECT customer_id, count(*) AS orders, sum(total - coalesce(refunded, 0)) AS spent,

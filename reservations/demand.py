@@ -10,14 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import msgspec
 from django.db import connection
-from django.db.models import F, Sum
 
 from orders_project.locks import ask
-from reservations.models import RefusedDemand
 
 KEPT_FOR = timedelta(days=1)  # as long as the job that folds may be away
 # A minute is counted no more when it is over by so much: whoever counts in it was answered long before.
@@ -89,24 +88,35 @@ def counted(business_id: UUID) -> dict[datetime, Counts]:
     }
 
 
+# What was counted, at the prices of now.
+TOLD = """
+    SELECT %(business)s::uuid AS business_id, minute, product.id AS product_id, channel, refusals, units,
+        least(units * price, %(largest)s) AS value, currency
+    FROM json_to_recordset(%(told)s)
+        AS told(minute timestamptz, product uuid, channel text, refusals int, units bigint)
+    JOIN catalog_product AS product ON product.business_id = %(business)s AND product.id = told.product
+"""
+COLUMNS = "business_id, minute, product_id, channel, refusals, units, value, currency"
 # What is there already is raised, never lowered: so it may be folded twice, and Redis may have lost its counts.
-FOLD = """
-    INSERT INTO reservations_refuseddemand AS known
-        (business_id, minute, product_id, channel, refusals, units, value, currency)
-    SELECT business_id, minute, product.id, channel, refusals, units, least(units * price, %s), currency
-    FROM json_to_recordset(%s) AS told(minute timestamptz, product uuid, channel text, refusals int, units bigint)
-    JOIN catalog_product AS product ON product.business_id = %s AND product.id = told.product
-    ORDER BY minute, product.id, channel
+FOLD = f"""
+    INSERT INTO reservations_refuseddemand AS known ({COLUMNS})
+    SELECT {COLUMNS} FROM ({TOLD}) AS told ORDER BY minute, product_id, channel
     ON CONFLICT (business_id, minute, product_id, channel) DO UPDATE SET
         refusals = greatest(known.refusals, excluded.refusals), units = greatest(known.units, excluded.units),
         value = greatest(known.value, excluded.value)
     WHERE known.refusals < excluded.refusals OR known.units < excluded.units
-"""
+"""  # noqa: S608  # our own columns
 LARGEST_VALUE = Decimal(10) ** 16  # what the column can hold; a slip of the finger may ask for more
 
 
 def fold(*, business_id: UUID, counts: Mapping[datetime, Counts]) -> int:
-    """Write down the counts of these minutes, at the prices of now. Returns how many rows changed."""
+    """Write down the counts of these minutes. Returns how many rows changed."""
+    with connection.cursor() as cursor:
+        cursor.execute(FOLD, _parameters(business_id, counts))
+        return cursor.rowcount
+
+
+def _parameters(business_id: UUID, counts: Mapping[datetime, Counts]) -> dict[str, Any]:
     told = [
         {
             "minute": minute,
@@ -121,11 +131,7 @@ def fold(*, business_id: UUID, counts: Mapping[datetime, Counts]) -> int:
         if what == "refusals"
         for product, _, channel in [rest.partition(":")]
     ]
-    if not told:
-        return 0
-    with connection.cursor() as cursor:
-        cursor.execute(FOLD, [LARGEST_VALUE, msgspec.json.encode(told).decode(), business_id])
-        return cursor.rowcount
+    return {"business": business_id, "told": msgspec.json.encode(told).decode(), "largest": LARGEST_VALUE}
 
 
 def forget_final(*, business_id: UUID, minutes: Sequence[datetime], now: datetime) -> None:
@@ -152,26 +158,27 @@ class LostDemand:
     currency: str
 
 
+# Of a minute that was written down and is counted still: the one who knows of more refusals, and of two who know
+# of as many the one who asked for the price first.
+LOST = f"""
+    WITH known AS (
+        SELECT {COLUMNS}, true AS written FROM reservations_refuseddemand WHERE business_id = %(business)s
+        UNION ALL SELECT {COLUMNS}, false FROM ({TOLD}) AS told
+    ), lost AS (
+        SELECT DISTINCT ON (minute, product_id, channel) {COLUMNS}
+        FROM known WHERE minute >= %(since)s AND minute < %(until)s
+        ORDER BY minute, product_id, channel, refusals DESC, written DESC
+    )
+    SELECT product_id, sku, name, channel, sum(refusals)::bigint, sum(units)::bigint, sum(value) AS worth,
+        lost.currency
+    FROM lost JOIN catalog_product AS product ON product.id = product_id
+    GROUP BY product_id, sku, name, channel, lost.currency ORDER BY worth DESC, sku, channel
+"""  # noqa: S608  # our own columns
+
+
 def lost_demand(*, business_id: UUID, since: datetime, until: datetime) -> list[LostDemand]:
     """The lost demand from the minute of one instant until another, the dearest first."""
-    refused = RefusedDemand.objects.filter(business=business_id, minute__gte=minute_of(since), minute__lt=until)
-    by_product = refused.values("product_id", "channel", "currency").annotate(
-        sku=F("product__sku"),
-        name=F("product__name"),
-        refused=Sum("refusals"),
-        missing=Sum("units"),
-        worth=Sum("value"),
-    )
-    return [
-        LostDemand(
-            product_id=row["product_id"],
-            sku=row["sku"],
-            name=row["name"],
-            channel=row["channel"],
-            refusals=row["refused"],
-            units=row["missing"],
-            value=row["worth"],
-            currency=row["currency"],
-        )
-        for row in by_product.order_by("-worth", "sku", "channel")
-    ]
+    parameters = _parameters(business_id, counted(business_id))
+    with connection.cursor() as cursor:
+        cursor.execute(LOST, {**parameters, "since": minute_of(since), "until": until})
+        return [LostDemand(*row) for row in cursor]

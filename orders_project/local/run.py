@@ -173,12 +173,15 @@ def welcome(host: str, port: str, demo: dict[str, Any]) -> str:
     return f"""
 Holdfast is running. Ctrl-C stops all of it.
 
-  API       {url}/api/v1/orders
-  API docs  {url}/api/docs
-  Admin     {url}/admin/    {demo["admin"]["username"]} / {demo["admin"]["password"]}
+  Stock health  {url}/staff/stock-health/
+  Admin         {url}/admin/
+  Sign in as    {demo["admin"]["username"]} / {demo["admin"]["password"]}
 
-  Business  {demo["business_id"]}
-  API key   {demo["api_key"]}
+  API           {url}/api/v1/orders
+  API docs      {url}/api/docs
+
+  Business      {demo["business_id"]}
+  API key       {demo["api_key"]}
 
   curl -H "Authorization: Api-Key {demo["api_key"]}" {url}/api/v1/products
 """

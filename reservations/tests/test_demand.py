@@ -47,6 +47,15 @@ def test_refusals_become_lost_demand_by_product_and_channel(shop, mug, now):
 
 
 @pytest.mark.usefixtures("db")
+def test_lost_demand_is_told_before_it_is_written_down(shop, mug, now):
+    refuse(shop, now, (mug, 2))
+    assert lost(shop, now) == [("MUG-01", "website", 1, 2, Decimal("19.80"))]
+    fold_minutes(now=now)
+    refuse(shop, now, (mug, 1))
+    assert lost(shop, now) == [("MUG-01", "website", 2, 3, Decimal("29.70"))]
+
+
+@pytest.mark.usefixtures("db")
 def test_folding_twice_or_again_later_changes_nothing(shop, mug, now):
     refuse(shop, now, (mug, 2))
     fold_minutes(now=now)
