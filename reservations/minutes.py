@@ -4,7 +4,7 @@ and kept, so that a week is read as fast as an hour."""
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -17,6 +17,23 @@ from reservations.demand import FINAL_AFTER, KEPT_FOR, ORDERS, Counts, minute_of
 from reservations.models import StockMinute
 
 MINUTE = timedelta(minutes=1)
+
+
+class Minute(NamedTuple):
+    """One minute of a business, as it is counted and kept. A week has ten thousand, too many for model objects."""
+
+    business_id: UUID
+    minute: datetime
+    made: int
+    converted: int
+    expired: int
+    released: int
+    placed: int
+    refused: int
+    seconds_to_pay: int
+    held_units: int
+    available_units: int
+
 
 # The counters at the end of a minute are those of now, less what the ledger says of later minutes. What was
 # refused is in Redis, and once the minute is final only where it was written down.
@@ -64,7 +81,7 @@ COUNTED = """
 """
 COUNTS = ("made", "converted", "expired", "released", "placed", "refused", "seconds_to_pay")
 LEVELS = ("held_units", "available_units")
-COLUMNS = ("business_id", "minute", *COUNTS, *LEVELS)
+COLUMNS = Minute._fields
 
 # Counts only grow: two folds at once, of which one saw less, and counts that Redis lost, take nothing away.
 FOLD = f"""
@@ -114,7 +131,7 @@ def _unsettled(business_id: UUID, now: datetime) -> datetime:
 # --- Reading -----------------------------------------------------------------------------------
 
 
-def minutes_since(*, business_id: UUID, since: datetime, now: datetime) -> list[StockMinute]:
+def minutes_since(*, business_id: UUID, since: datetime, now: datetime) -> list[Minute]:
     """The minutes of a business from that of `since` until now, in their order: those that were written down, and
     those that nobody has written down yet, as they are at this moment."""
     since = minute_of(since)
@@ -122,8 +139,7 @@ def minutes_since(*, business_id: UUID, since: datetime, now: datetime) -> list[
     written = StockMinute.objects.filter(business=business_id, minute__gte=since, minute__lt=unsettled)
     with connection.cursor() as cursor:
         cursor.execute(COUNTED, _parameters(business_id, unsettled, demand.counted(business_id)))
-        counted = [StockMinute(**dict(zip(COLUMNS, row, strict=True))) for row in cursor]
-    return [*written.order_by("minute"), *counted]
+        return [*map(Minute._make, written.order_by("minute").values_list(*COLUMNS)), *map(Minute._make, cursor)]
 
 
 @dataclass(frozen=True, slots=True)

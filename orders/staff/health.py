@@ -26,7 +26,7 @@ from orders.staff.jobs import jobs_of
 from orders.staff.page import show
 from orders.staff.verdict import verdict
 from reservations.demand import LostDemand, lost_demand
-from reservations.minutes import minutes_since, refusal_rate
+from reservations.minutes import Minute, minutes_since, refusal_rate
 from reservations.models import StockMinute, StockReservation
 
 FEW = 8  # rows of each small list
@@ -186,7 +186,7 @@ class Step:
     refused: int = 0
     seconds_to_pay: int = 0
 
-    def add(self, minute: StockMinute) -> None:
+    def add(self, minute: Minute) -> None:
         self.held, self.available = minute.held_units, minute.available_units
         self.made += minute.made
         self.converted += minute.converted
