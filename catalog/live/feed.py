@@ -43,7 +43,11 @@ _json = msgspec.json.Encoder(decimal_format="string")
 @cache
 def client() -> Any:  # redis-py's types don't know of decode_responses
     return redis.Redis.from_url(
-        settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1, decode_responses=True
+        settings.REDIS_URL,
+        socket_timeout=1,
+        socket_connect_timeout=1,
+        health_check_interval=1,  # of a Redis that was away meanwhile, the old connections are useless
+        decode_responses=True,
     )
 
 
