@@ -36,14 +36,14 @@ def request_id(wanted: str | None) -> str:
 def note(method: str, route: str, status: int, seconds: float) -> None:
     """Count a request that was answered, and write a line of one that was slow. A line for each would cost more
     than the request."""
-    _series(method, route, status).observe(seconds)
+    _series(method if method in METHODS else "other", route, status).observe(seconds)
     if seconds > settings.SLOW_REQUEST_SECONDS:
         logger.warning("%s %s took %.1f s and answered %d.", method, route, seconds, status)
 
 
 @cache
 def _series(method: str, route: str, status: int) -> Histogram:
-    return SECONDS.labels(method if method in METHODS else "other", route, f"{status // 100}xx")
+    return SECONDS.labels(method, route, f"{status // 100}xx")
 
 
 class RequestLog:
