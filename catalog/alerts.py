@@ -57,7 +57,8 @@ def settle(
     is new opens, what is still so is noted, what is over closes.
 
     An alert that gets worse is heard anew: whoever acknowledged it or put it to sleep didn't know of that.
-    Safe to call twice at once: one of the two opens an alert, and the live feed tells of it once.
+    Safe to call twice at once: one of the two opens an alert, and the live feed tells of it once. `now` is from
+    before the conditions were asked for: what others have found since then is news to them, and stays open.
     """
     found = {(condition.kind, condition.subject): condition for condition in conditions}
     open_ones = Alert.objects.only_of(business_id).open().filter(kind__in=kinds)
@@ -108,7 +109,8 @@ def _note(still_so: Sequence[tuple[Alert, Condition]], now: datetime) -> None:
 def _close(over: Sequence[Alert], now: datetime) -> None:
     if not over:
         return
-    ours = list(Alert.objects.filter(id__any_of=[alert.id for alert in over]).open().lock())
+    still = Alert.objects.filter(id__any_of=[alert.id for alert in over]).open()
+    ours = list(still.filter(seen_at__lte=now).lock())
     Alert.objects.filter(id__any_of=[alert.id for alert in ours]).update(closed_at=now)
     for alert in ours:  # not those that somebody else has closed meanwhile
         feed.publish(alert.business_id, "alert.closed", {**_told(alert), "closed_at": now})

@@ -17,6 +17,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 
 from catalog.alerts import RANKS, Severity
+from catalog.jobs import for_each
 from catalog.models import Alert, Business, Membership
 
 logger = logging.getLogger(__name__)
@@ -29,10 +30,10 @@ TOLD_ROLES = (Membership.Role.OWNER, Membership.Role.MANAGER)
 
 def send_digests(*, now: datetime) -> int:
     """Send a mail for each business that has alerts which are new to its people. Returns how many alerts they
-    were told of."""
+    were told of, and raises what `for_each` does."""
     untold = Alert.objects.untold(now).order_by()
     waiting = list(untold.values_list("business_id", flat=True).distinct())
-    return sum(send_digest(business_id=business_id, now=now) for business_id in waiting)
+    return for_each(waiting, lambda business_id: send_digest(business_id=business_id, now=now))
 
 
 @transaction.atomic
@@ -65,9 +66,10 @@ def send_digest(*, business_id: UUID | None, now: datetime) -> int:
 
 
 def _is_ours(business_id: UUID | None) -> bool:
-    """Whether nobody else is sending the mail of this business; nobody will until the transaction ends. No row is
-    held meanwhile, for a mail server may take its time; and if this process dies, the mail is sent again."""
+    """Whether nobody else is sending the mail of this business; nobody will until the transaction ends. It holds
+    no row meanwhile, and may idle, for a mail server may take its time; and if it dies, the mail is sent again."""
     with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL idle_in_transaction_session_timeout TO 0")
         cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [f"digest {business_id}"])
         (ours,) = cursor.fetchone()
     return bool(ours)

@@ -9,22 +9,25 @@ A job's name and how often it runs stand in settings.SCHEDULE. It returns how ma
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 from uuid import UUID
 
+from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import connection
 
 from catalog.models import JobRun
 from orders_project.clock import database_now
-from orders_project.errors import DomainError
 from orders_project.locks import lock
-from orders_project.logs import about
+from orders_project.logs import about, telling, without_secrets
 from orders_project.rows import select
 
 logger = logging.getLogger(__name__)
+
+B = TypeVar("B", bound=UUID | None)
 
 Outcome = JobRun.Outcome
 
@@ -51,7 +54,12 @@ def job(name: str) -> Callable[[Callable[[], int]], Callable[[], int]]:
     _every(name)  # a name that the schedule doesn't know fails here
 
     def decorate(work: Callable[[], int]) -> Callable[[], int]:
-        return functools.wraps(work)(lambda: run(name, work))
+        @functools.wraps(work)
+        def task() -> int:
+            about(job=name)
+            return run(name, work)
+
+        return task
 
     return decorate
 
@@ -64,7 +72,6 @@ def run(name: str, work: Callable[[], int], *, business_id: UUID | None = None) 
     none, so the work must be right when it is done twice at once.
     Raises what the work raises, having written it down.
     """
-    about(job=name, **({"business": str(business_id)} if business_id else {}))
     lasts = min(max(_every(name), SHORTEST_LOCK), LONGEST_RUN)
     database = connection.settings_dict["NAME"]  # others may keep their locks in the same Redis
     with lock(f"job {database} {name} {business_id or ''}", seconds=lasts.total_seconds()) as ours:
@@ -74,9 +81,9 @@ def run(name: str, work: Callable[[], int], *, business_id: UUID | None = None) 
         try:
             rows = work()
         except Exception as error:  # whatever it is, people see it among the runs, and Celery logs it
-            # The first line alone: in the others PostgreSQL quotes the row, which is not for everyone.
+            # The first line alone, and no secret: the page of jobs shows it.
             first_line = f"{type(error).__name__}: {error}".splitlines()[0]
-            _end(this, Outcome.FAILED, error=first_line[:2000])
+            _end(this, Outcome.FAILED, error=without_secrets(first_line)[:2000])
             raise
         _end(this, Outcome.DONE, rows=rows)
         return rows
@@ -86,19 +93,13 @@ def run_for_each(name: str, work: Callable[[UUID], int]) -> int:
     """`run` the work of a job for one business after the other. The one that waits longest is first, so that a run
     that is cut off costs nobody their turn.
 
-    Returns how many rows it was in all. A business whose run fails stops no other; RuntimeError is raised then,
-    when all had their turn.
+    Returns and raises what `for_each` does.
     """
-    rows, failed = 0, 0
-    for (business_id,) in select(LONGEST_AGO, name):
-        try:
-            rows += run(name, functools.partial(work, business_id), business_id=business_id)
-        except (DatabaseError, DomainError):
-            logger.exception("%s failed for business %s.", name, business_id)
-            failed += 1
-    if failed:
-        raise RuntimeError(f"It failed for {failed} of the businesses.")
-    return rows
+    businesses = [business_id for (business_id,) in select(LONGEST_AGO, name)]
+    return for_each(
+        businesses,
+        lambda business_id: run(name, functools.partial(work, business_id), business_id=business_id),
+    )
 
 
 LONGEST_AGO = """
@@ -107,6 +108,27 @@ LONGEST_AGO = """
     ) AS last ON last.business_id = business.id
     ORDER BY last.at NULLS FIRST, business.id
 """
+
+
+def for_each(businesses: Iterable[B], work: Callable[[B], int]) -> int:
+    """Do the work for one business after the other; None is Holdfast itself. Returns how many rows it was in all.
+
+    One that fails, however it fails, stops no other: it is logged, and RuntimeError is raised when all had their
+    turn. A run whose time is up goes on with none.
+    """
+    rows, failed = 0, 0
+    for business_id in businesses:
+        with telling(**({"business": str(business_id)} if business_id else {})):
+            try:
+                rows += work(business_id)
+            except SoftTimeLimitExceeded:
+                raise
+            except Exception:  # whatever it is: the other businesses have nothing to do with it
+                logger.exception("It failed for business %s.", business_id)
+                failed += 1
+    if failed:
+        raise RuntimeError(f"It failed for {failed} of the businesses.")
+    return rows
 
 
 def _begin(name: str, business_id: UUID | None) -> JobRun:
@@ -140,12 +162,13 @@ def last_runs(business_id: UUID | None = None) -> dict[str, JobRun]:
     return {run.job: run for run in runs}
 
 
-def late_jobs(now: datetime) -> list[LateJob]:
-    """The jobs that have not been started for two periods and a bit, as when their worker is dead.
+def late_jobs(now: datetime, runs: Mapping[str, JobRun] | None = None) -> list[LateJob]:
+    """The jobs that have not been started for two periods and a bit, as when their worker is dead. `runs` are the
+    last ones, for who has them.
 
     One that never ran is late when this process has waited for it so long. One that fails is not late.
     """
-    started = {name: run.started_at for name, run in last_runs().items()}
+    started = {name: run.started_at for name, run in (last_runs() if runs is None else runs).items()}
     jobs = [LateJob(name, started.get(name, _awake_since), _every(name)) for name in settings.SCHEDULE]
     return [job for job in jobs if job.since + 2 * job.every + SLACK < now]
 

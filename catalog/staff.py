@@ -58,15 +58,15 @@ def access_of_person(user: User, slug: str | None) -> Access:
     )
 
 
-def _for_staff(view: View) -> View:
-    """Ask who is not signed in as staff to do so, and show the others the business named in the address,
-    with the times of its time zone."""
+def _for_staff(view: View, *, back: Callable[[HttpRequest], str]) -> View:
+    """Ask who is not signed in as staff to do so, to go `back` then, and show the others the business named in the
+    address, with the times of its time zone."""
 
     @wraps(view)
     def page(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         user = request.user
         if not isinstance(user, User) or not user.is_active or not user.is_staff:
-            return redirect_to_login(request.get_full_path(), reverse("admin:login"))
+            return redirect_to_login(back(request), reverse("admin:login"))
         access = access_of_person(user, request.GET.get("business"))
         with timezone.override(ZoneInfo(access.business.time_zone)):
             return view(request, access, *args, **kwargs)
@@ -86,7 +86,7 @@ def staff_page(view: View) -> View:
                 raise
             raise Http404(error.detail) from error
 
-    return never_cache(require_safe(_for_staff(page)))
+    return never_cache(require_safe(_for_staff(page, back=HttpRequest.get_full_path)))
 
 
 def staff_action(view: Callable[..., str]) -> View:
@@ -103,7 +103,7 @@ def staff_action(view: Callable[..., str]) -> View:
             messages.error(request, error.detail)
         return HttpResponseRedirect(_back(request))
 
-    return never_cache(require_POST(_for_staff(action)))
+    return never_cache(require_POST(_for_staff(action, back=_back)))
 
 
 def _back(request: HttpRequest) -> str:

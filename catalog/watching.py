@@ -8,7 +8,7 @@ from django.db import connection
 
 from catalog.alerts import Condition, Kind, Severity, settle
 from catalog.digest import send_digest
-from catalog.jobs import late_jobs
+from catalog.jobs import last_runs, late_jobs
 
 SHELF_KINDS = (Kind.LOW_STOCK, Kind.OUT_OF_STOCK)
 
@@ -79,7 +79,9 @@ OFTEN = timedelta(minutes=1)  # what runs more often than this keeps promises, a
 def watch_jobs(*, now: datetime) -> None:
     """Open and close the alerts of jobs that have not run in time. The web asks this too, and it sends the mail
     itself: a worker that is dead can't tell of it."""
-    late = [
+    runs = last_runs()
+    late = late_jobs(now, runs)
+    conditions = [
         Condition(
             Kind.JOB_LATE,
             Severity.CRITICAL if job.every < OFTEN else Severity.WARNING,
@@ -87,8 +89,10 @@ def watch_jobs(*, now: datetime) -> None:
             subject=job.job,
             facts={"since": job.since.isoformat(), "every_seconds": int(job.every.total_seconds())},
         )
-        for job in late_jobs(now)
+        for job in late
     ]
-    settle(business_id=None, kinds=[Kind.JOB_LATE], conditions=late, now=now)
+    # Of a job that never ran a process that has not waited long enough can't say that it is not late.
+    known = [*runs, *(job.job for job in late)]
+    settle(business_id=None, kinds=[Kind.JOB_LATE], conditions=conditions, subjects=known, now=now)
     if late:
         send_digest(business_id=None, now=now)

@@ -9,7 +9,9 @@ from uuid import UUID
 from celery import shared_task
 from django.db import connection
 
-from catalog.jobs import job, run_for_each
+from catalog.jobs import for_each, job, run_for_each
+from catalog.models import Business
+from catalog.watching import watch_jobs
 from orders import tidying, watching
 from orders.models import Order
 from orders.reconciliation import reconcile
@@ -50,8 +52,10 @@ def _sweep_apart(businesses: Sequence[UUID], now: datetime) -> int:
 @shared_task
 @job("stock-watch")
 def watch_shops() -> int:
-    """See whether something is amiss in the shops, and open and close their alerts."""
-    return watching.watch(now=database_now())
+    """See whether something is amiss with the jobs and in the shops, and open and close their alerts."""
+    watch_jobs(now=database_now())
+    businesses = Business.objects.values_list("id", flat=True)
+    return for_each(businesses, lambda business_id: watching.watch(business_id=business_id, now=database_now()))
 
 
 @shared_task

@@ -25,13 +25,14 @@ from reservations.models import RefusedDemand, StockMinute
 logger = logging.getLogger(__name__)
 
 ACTOR = "job:clean-up"
-SWEEP = timedelta(seconds=settings.SCHEDULE["payment-timeout"][1])
+# What is over for longer than this the sweep has missed: it comes by every few seconds, and may have a backlog.
+OVERDUE_AFTER = timedelta(seconds=30)
 FEW = 5000  # rows in one transaction, and drafts of a business in one run
 
 
 def expire_overdue(*, now: datetime) -> int:
     """Expire what the sweep should have expired by now, and did not. Returns how many orders."""
-    overdue = Order.objects.due(now - 2 * SWEEP).order_by().values_list("business_id", flat=True).distinct()
+    overdue = Order.objects.due(now - OVERDUE_AFTER).order_by().values_list("business_id", flat=True).distinct()
     return sum(expire_due(business_id=business_id, now=now) for business_id in overdue)
 
 
@@ -53,12 +54,12 @@ ENDS_AS: dict[Status | None, StockMovement.Kind] = {
 
 
 def free_stuck(*, now: datetime) -> int:
-    """End the holds that are stuck: overdue by more than two sweeps, of an order that waits for no payment, or of
-    no order. One that is overdue though its order still has time is given that time. Returns how many orders and
+    """End the holds that are stuck: overdue (OVERDUE_AFTER), of an order that waits for no payment, or of no
+    order. One that is overdue though its order still has time is given that time. Returns how many orders and
     holds that were. One that can't be ended is logged and stops no other.
     """
     freed = expire_overdue(now=now)
-    for business_id, order_id in select(STUCK, now - 2 * SWEEP, now):
+    for business_id, order_id in select(STUCK, now - OVERDUE_AFTER, now):
         try:
             freed += _free(business_id=business_id, order_id=order_id, now=now)
         except BAD_ORDER:

@@ -1,7 +1,7 @@
 """What is watched of every shop, so that people know before a customer does."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -9,11 +9,12 @@ from django.db import connection
 from django.db.models import Count, Min, Sum
 
 from catalog.alerts import Condition, Kind, Severity, settle
-from catalog.models import Alert, Business
-from catalog.watching import short_shelves, watch_jobs
-from orders.invariants import GRACE
+from catalog.models import Alert
+from catalog.watching import short_shelves
 from orders.lifecycle import Status
 from orders.models import Discrepancy, Order, OrderEvent
+from orders.reconciliation import WORTH
+from orders.tidying import OVERDUE_AFTER
 from orders_project import money
 from reservations import demand
 from reservations.minutes import refusal_rate
@@ -30,14 +31,8 @@ LARGE_SHARE = 0.2
 LATE_PAYMENT_FOR = timedelta(days=7)
 
 
-def watch(*, now: datetime) -> int:
-    """Open and close the alerts of every shop, and of the jobs. Safe to run twice at once. Returns how many things
-    are amiss in the shops."""
-    watch_jobs(now=now)
-    return sum(_watch_shop(business_id, now) for business_id in Business.objects.values_list("id", flat=True))
-
-
-def _watch_shop(business_id: UUID, now: datetime) -> int:
+def watch(*, business_id: UUID, now: datetime) -> int:
+    """Open and close the alerts of a shop. Safe to run twice at once. Returns how many things are amiss."""
     conditions = [
         *short_shelves(business_id),
         *_impossible_stock(business_id),
@@ -84,8 +79,9 @@ def _impossible_stock(business_id: UUID) -> Iterator[Condition]:
             )
 
 
-# What customers are worth, and what was sold on a day, hold no goods back.
-FIGURES_ONLY = {"I12b", "I12c"}
+def drift_severity(rules: Iterable[str]) -> Severity:
+    """How bad it is that the books break these rules. What customers are worth holds no goods back."""
+    return Severity.WARNING if set(rules) <= {WORTH} else Severity.CRITICAL
 
 
 def _drift(business_id: UUID) -> Iterator[Condition]:
@@ -97,7 +93,7 @@ def _drift(business_id: UUID) -> Iterator[Condition]:
         broken = sorted({discrepancy.invariant for discrepancy in discrepancies})
         yield Condition(
             Kind.DRIFT,
-            Severity.WARNING if FIGURES_ONLY.issuperset(broken) else Severity.CRITICAL,
+            drift_severity(broken),
             title=f"The books don't agree: {discrepancies[0].found}"[:300],
             subject=subject,
             facts={"invariants": broken},
@@ -121,7 +117,7 @@ def _refusals(business_id: UUID, now: datetime) -> Iterator[Condition]:
 
 
 def _overdue_holds(business_id: UUID, now: datetime) -> Iterator[Condition]:
-    overdue = StockReservation.objects.of(business_id).overdue(now - GRACE)
+    overdue = StockReservation.objects.of(business_id).overdue(now - OVERDUE_AFTER)
     found = overdue.aggregate(holds=Count("id"), units=Sum("quantity"), oldest=Min("expires_at"))
     if found["holds"]:
         yield Condition(

@@ -1,6 +1,6 @@
 """The one clock: the database's. Doorways pass its time down as `now`; tests pass an instant."""
 
-from datetime import datetime
+from datetime import date, datetime
 
 from django.db import connection
 
@@ -12,3 +12,8 @@ def database_now() -> datetime:
         cursor.execute("SELECT clock_timestamp()")
         (now,) = cursor.fetchone()
     return now
+
+
+def is_reckoned(day: date) -> bool:
+    """Whether a day or an instant may be asked for: near the ends of the calendar no sum of times holds."""
+    return 1970 <= day.year <= 2200

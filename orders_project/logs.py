@@ -2,7 +2,8 @@
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -21,6 +22,16 @@ def about(**facts: str) -> None:
 def also_about(**facts: str) -> None:
     """Facts that became known meanwhile, such as the business: each line tells them too."""
     _facts.set({**_facts.get(), **facts})
+
+
+@contextmanager
+def telling(**facts: str) -> Iterator[None]:
+    """Meanwhile each line tells these facts too, and afterwards those of before: one of many businesses."""
+    before = _facts.set({**_facts.get(), **facts})
+    try:
+        yield
+    finally:
+        _facts.reset(before)
 
 
 # A message of ours tells no secret and nobody's address. This is for the messages of others: PostgreSQL quotes

@@ -11,6 +11,7 @@ import msgspec
 from django.db import connection
 from django.db.models import Max
 
+from catalog.jobs import for_each
 from catalog.models import Business, StockMovement
 from reservations import demand
 from reservations.demand import FINAL_AFTER, KEPT_FOR, ORDERS, Counts, minute_of
@@ -95,8 +96,9 @@ FOLD = f"""
 
 def fold_minutes(*, now: datetime) -> int:
     """Write down the minutes that have something new, of every business: those since the last that was written,
-    and a day's at first. Safe to run twice at once. Returns how many rows were written."""
-    return sum(_fold(business_id, now) for business_id in Business.objects.values_list("id", flat=True))
+    and a day's at first. Safe to run twice at once. Returns how many rows were written, and raises what `for_each`
+    does."""
+    return for_each(Business.objects.values_list("id", flat=True), lambda business_id: _fold(business_id, now))
 
 
 def _fold(business_id: UUID, now: datetime) -> int:

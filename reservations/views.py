@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 from catalog.authentication import access_of
 from catalog.schema import refusals
 from orders_project.api.filters import check_parameters, utc
+from orders_project.clock import is_reckoned
 from orders_project.errors import InvalidParameter
 from reservations.demand import lost_demand
 from reservations.filters import ReservationFilter
@@ -55,7 +56,7 @@ def _instant(request: Request, name: str, default: datetime) -> datetime:
     text = request.query_params.get(name)
     if text is None:
         return default
-    if (instant := utc(text)) is None or not 1970 <= instant.year <= 2200:
+    if (instant := utc(text)) is None or not is_reckoned(instant):
         raise InvalidParameter(f"{name} must be an instant such as 2026-11-23T10:15:00Z.", parameter=name)
     return instant
 

@@ -3,7 +3,6 @@
 from collections.abc import MutableMapping
 from io import BytesIO
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth import get_user
@@ -35,8 +34,11 @@ def request_of(scope: Scope) -> WSGIRequest:
 
 def admit(request: WSGIRequest) -> Access:
     """The access of who opened the socket. Raises NotAuthenticated, NotAllowed."""
-    _check_origin(request)
-    slug = request.GET.get("business")
+    try:
+        _check_origin(request)
+        slug = request.GET.get("business")
+    except SuspiciousOperation as error:  # a host that isn't ours, or a query without end
+        raise NotAllowed("This is not how a page or a client of ours asks.") from error
     key = key_in(request.headers.get("Authorization", ""))
     if key is None:
         return _access_of_session(request, slug)
@@ -50,13 +52,10 @@ def _check_origin(request: WSGIRequest) -> None:
     """A browser says which site's page opens a socket, and sends our cookies whichever it is: so only a page of
     this very host may. A client that is no browser names none, and has no cookie."""
     origin = request.headers.get("Origin")
-    try:
-        host = request.get_host()
-    except SuspiciousOperation:
-        host = ""
     if origin is None and settings.SESSION_COOKIE_NAME not in request.COOKIES:
         return
-    if origin is None or not host or urlsplit(origin).netloc != host:
+    host = request.get_host()
+    if origin not in (f"http://{host}", f"https://{host}"):
         raise NotAllowed("Only our own pages may listen with a session.", origin=origin)
 
 

@@ -62,6 +62,15 @@ class _Notes:
     orders: set[str] = field(default_factory=set)
     news: list[str] = field(default_factory=list)
 
+    def add(self, products: Iterable[str], orders: Iterable[str], news: Iterable[str]) -> None:
+        # What is over the limit is not told one by one, so there is no need to know it.
+        if len(self.products) <= MOST_MARKS:
+            self.products.update(products)
+        if len(self.orders) <= MOST_MARKS:
+            self.orders.update(orders)
+        self.news.extend(news)
+        del self.news[:-KEPT]
+
 
 _notes: defaultdict[UUID | None, _Notes] = defaultdict(_Notes)
 _noting = threading.Lock()
@@ -91,14 +100,7 @@ def _note(
     news: Iterable[str] = (),
 ) -> None:
     with _noting:
-        notes = _notes[business_id]
-        # What is over the limit is not told one by one, so there is no need to know it.
-        if len(notes.products) <= MOST_MARKS:
-            notes.products.update(map(str, products))
-        if len(notes.orders) <= MOST_MARKS:
-            notes.orders.update(map(str, orders))
-        notes.news.extend(news)
-        del notes.news[:-KEPT]
+        _notes[business_id].add(map(str, products), map(str, orders), news)
         _send_off()
 
 
@@ -137,7 +139,10 @@ def _deliver() -> None:
     away = False
     try:
         for business_id in list(told):
-            _mark(business_id, told[business_id])
+            try:
+                _mark(business_id, told[business_id])
+            except redis.ResponseError:  # it is there, and would refuse this again
+                logger.exception("Redis refuses what changed; those who listen are not told of it.")
             del told[business_id]
     except redis.RedisError as error:
         logger.warning("Redis is away; what changed is told when it is back: %s", error)
@@ -146,9 +151,8 @@ def _deliver() -> None:
         _messenger = None
         for business_id, notes in told.items():
             newer = _notes[business_id]
-            newer.products |= notes.products
-            newer.orders |= notes.orders
-            newer.news[:0] = notes.news
+            notes.add(newer.products, newer.orders, newer.news)
+            _notes[business_id] = notes
         if _notes:
             _send_off(again=away)
 

@@ -18,6 +18,7 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.db import DatabaseError, connection
 
 from catalog.authentication import Access
+from catalog.errors import NotAllowed
 from catalog.live import feed
 from catalog.live.admission import admit, request_of
 from catalog.throttling import calls_left
@@ -35,7 +36,7 @@ Send = Callable[[Message], Awaitable[None]]
 PATH = "/ws/live"
 BEAT = 10  # seconds between two signs of life; whoever hears none for 20 may take the connection for lost
 PATIENCE = 10  # seconds in which a client must take a frame, or is let go; it comes back with its position
-MOST_SOCKETS = 1000  # of a process
+MOST_SOCKETS = 1000  # of a process, with those that are not let in yet
 LONGEST_MESSAGE = 1024  # characters; a client has nothing to tell
 MOST_MESSAGES = 100  # between two beats
 
@@ -45,6 +46,8 @@ TOO_MANY_MESSAGES, MESSAGE_TOO_LONG, TRY_AGAIN = 1008, 1009, 1013
 
 _json = msgspec.json.Encoder()
 _threads = ThreadPoolExecutor(2, thread_name_prefix="live")
+_door = asyncio.Semaphore(1)  # strangers come in one by one: they never take both threads from those who listen
+_open = 0  # sockets of this process, with those at the door
 
 
 async def in_thread(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -140,6 +143,8 @@ class Listener(AsyncWebsocketConsumer):
         """Tell the client that all is well, when that is so: it may listen, and has missed nothing."""
         self.heard = 0
         access = await in_thread(admit, self.request)
+        if access.business.id != self.business.id:  # without a slug it is the first one that is left to them
+            raise NotAllowed("This is not a business of yours any more.", business=self.business.slug)
         await self._catch_up()
         await self._say({"type": "beat", "now": access.now})
 
@@ -188,7 +193,7 @@ def frame_of(told: feed.Told) -> str:
 
 
 def listening() -> int:
-    """How many sockets are open in this process."""
+    """How many clients of this process are told what happens."""
     return sum(map(len, Listener.here.values()))
 
 
@@ -201,14 +206,17 @@ def send_away() -> None:
 
 async def sockets(scope: Message, receive: Receive, send: Send) -> None:
     """The ASGI application of WebSockets: lets a client in, or tells it by the closing code why not."""
+    global _open
     if scope["path"].rstrip("/") != PATH:
         await send({"type": "websocket.close"})
         return
+    _open += 1
     try:
-        if listening() >= MOST_SOCKETS:
+        if _open > MOST_SOCKETS:
             raise Throttled("Too many clients are listening already.", retry_after=BEAT)
         request = request_of(scope)
-        access = await in_thread(_let_in, request)
+        async with _door:
+            access = await in_thread(_let_in, request)
         await Listener(request, access)(scope, receive, send)
     except DomainError as refusal:
         await _end(send, REFUSED.get(refusal.status, TRY_AGAIN), refusal.code)
@@ -217,6 +225,8 @@ async def sockets(scope: Message, receive: Receive, send: Send) -> None:
     except (DatabaseError, redis.RedisError) as error:
         logger.warning("A client can't be served: %s", error)
         await _end(send, TRY_AGAIN)
+    finally:
+        _open -= 1
 
 
 def _let_in(request: WSGIRequest) -> Access:

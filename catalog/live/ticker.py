@@ -55,10 +55,9 @@ def stock_events(business_id: UUID, product_ids: Sequence[UUID]) -> list[Event]:
     return events
 
 
-def watch_products(moved: Mapping[UUID, Collection[UUID]]) -> None:
-    """Open and close the alerts of these products of each business."""
-    for business_id, product_ids in moved.items():
-        watching.watch_products(business_id=business_id, product_ids=product_ids, now=database_now())
+def watch_products(business_id: UUID, product_ids: Collection[UUID]) -> None:
+    """Open and close the alerts of these products of a business."""
+    watching.watch_products(business_id=business_id, product_ids=product_ids, now=database_now())
 
 
 def watch_jobs() -> None:
@@ -95,9 +94,13 @@ class Ticker:
                 await asyncio.sleep(feed.AWAY_FOR)
 
     async def _watch_shelves(self) -> None:
-        moved, self._moved = self._moved, defaultdict(set)
-        if moved:
-            await in_thread(watch_products, moved)
+        for business_id in list(self._moved):
+            product_ids = self._moved.pop(business_id)
+            try:
+                await in_thread(watch_products, business_id, product_ids)
+            except BaseException:  # they are watched later, after those of other businesses
+                self._moved[business_id] |= product_ids
+                raise
 
     async def _watch_jobs(self) -> None:
         await in_thread(watch_jobs)

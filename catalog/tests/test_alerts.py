@@ -46,6 +46,12 @@ def test_alert_that_comes_back_is_a_new_one(shop, now):
     assert second.closed_at is None
 
 
+def test_alert_is_not_closed_by_who_looked_before_it_opened(shop, now):
+    settled(shop, LOW, now=now)
+    [alert] = settled(shop, now=now - timedelta(seconds=1))
+    assert alert.closed_at is None
+
+
 def test_alerts_of_other_kinds_subjects_and_shops_are_left_alone(shop, now):
     other = BusinessFactory()
     plate = Condition(Kind.LOW_STOCK, Severity.NOTICE, "Plate: 1 left", subject="plate")

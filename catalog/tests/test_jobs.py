@@ -1,19 +1,23 @@
 """Jobs: one run at a time, every run written down, and which of them are late."""
 
+import json
+import logging
 import threading
 from datetime import timedelta
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import connection
 
 from catalog import jobs
 from catalog.jobs import job, last_runs, late_jobs, run, run_for_each
-from catalog.models import JobRun
+from catalog.models import Business, JobRun
+from catalog.stock import ShelfShort
 from factories import BusinessFactory
 from orders_project import locks
 from orders_project.clock import database_now
-from orders_project.errors import Busy
+from orders_project.logs import JsonLines
 
 HOUR = timedelta(hours=1)
 NAME = "clean-up"
@@ -95,6 +99,18 @@ def test_run_that_fails_is_written_down_and_raised(shop):
     assert runs(shop) == [("failed", 0, "ValueError: It went wrong.")]
     assert run(NAME, lambda: 3, business_id=shop.id) == 3  # nothing is left locked
     assert runs(shop)[1:] == [("done", 3, "")]
+
+
+@pytest.mark.usefixtures("db")
+def test_run_that_fails_tells_no_secret(shop):
+    """The page of jobs shows what went wrong."""
+
+    def fail():
+        raise ValueError("No answer from redis://:s3cret@redis.example/1 for ada@mail.example.")
+
+    with pytest.raises(ValueError, match="No answer"):
+        run(NAME, fail, business_id=shop.id)
+    assert runs(shop) == [("failed", 0, "ValueError: No answer from redis://…@redis.example/1 for …@….")]
 
 
 @pytest.mark.usefixtures("committed")
@@ -188,18 +204,56 @@ def test_run_for_each_business_in_turn():
 
 
 @pytest.mark.usefixtures("db")
-def test_run_for_each_business_one_that_fails_stops_no_other(shop):
+@pytest.mark.parametrize("error", [Business.DoesNotExist, ShelfShort, KeyError])
+def test_run_for_each_business_one_that_fails_stops_no_other(shop, error):
+    """However it fails."""
     other = BusinessFactory()
 
     def work(business_id):
         if business_id == shop.id:
-            raise Busy("Too much at once.")
+            raise error("Too much at once.")
         return 1
 
     with pytest.raises(RuntimeError, match="1 of the businesses"):
         run_for_each(NAME, work)
-    assert runs(shop) == [("failed", 0, "Busy: Too much at once.")]
+    [(outcome, _, told)] = runs(shop)
+    assert (outcome, told.split(":")[0]) == ("failed", error.__name__)
     assert runs(other) == [("done", 1, "")]
+
+
+@pytest.mark.usefixtures("db")
+def test_run_for_each_business_whose_time_is_up_goes_on_with_none(shop):
+    turns = []
+
+    def work(business_id):
+        turns.append(business_id)
+        raise SoftTimeLimitExceeded
+
+    BusinessFactory()
+    with pytest.raises(SoftTimeLimitExceeded):
+        run_for_each(NAME, work)
+    assert len(turns) == 1
+
+
+@pytest.mark.usefixtures("db")
+def test_lines_of_a_job_tell_whose_turn_it_is(shop):
+    def told():
+        line = json.loads(JsonLines().format(logging.makeLogRecord({"msg": "It is so"})))
+        return line.get("job"), line.get("business")
+
+    lines = []
+
+    @job(NAME)
+    def clean_up() -> int:
+        run_for_each(NAME, lambda business_id: lines.append((told(), business_id)) or 1)
+        lines.append((told(), None))
+        return 0
+
+    clean_up()
+    assert shop.id in {business_id for _, business_id in lines}
+    assert [line for line, _ in lines] == [
+        (NAME, str(business_id) if business_id else None) for _, business_id in lines
+    ]
 
 
 @pytest.mark.usefixtures("db")

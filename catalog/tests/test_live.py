@@ -1,5 +1,6 @@
 """The live feed, heard by real clients of a running server: nobody else's events, and nothing missed."""
 
+import asyncio
 import json
 from contextlib import contextmanager
 from datetime import timedelta
@@ -8,12 +9,13 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.db import connection
 from django.test import Client
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from catalog.live import feed
-from catalog.live.sockets import LONGEST_MESSAGE, MOST_MESSAGES
+from catalog.live import feed, sockets
+from catalog.live.sockets import LONGEST_MESSAGE, MOST_MESSAGES, TRY_AGAIN
 from catalog.models import ApiKey, Membership
 from conftest import PATIENCE
 from factories import BusinessFactory, api_key, order_in, pay, place, product
@@ -150,7 +152,7 @@ def test_come_back_hears_what_was_missed(server, shop, client):
 
 
 def test_look_then_listen_misses_nothing(server, shop, mug):
-    """A page asks for the position before it reads the database: what changes from then on is told."""
+    """A client may ask for the position before it reads the database: what changes from then on is told."""
     last = feed.position(shop.id)
     order = place(shop, ("MUG-01", 1))
     with listening(server, query=f"last={last}", **with_key(api_key(shop))) as client:
@@ -251,6 +253,9 @@ def test_refuse_a_stranger(server, shop, cookie_of):
         (NOT_ALLOWED, {"cookie": staff}),
         (NOT_ALLOWED, {"cookie": staff, "origin": "https://evil.example"}),
         (NOT_ALLOWED, {"cookie": staff, "origin": "null"}),
+        (NOT_ALLOWED, {"cookie": staff, "origin": "http://["}),
+        (NOT_ALLOWED, {"cookie": staff, "origin": server, "query": "a&" * 1001}),
+        (NOT_ALLOWED, {**with_key(api_key(shop)), "query": "a&" * 1001}),
         (NOT_ALLOWED, {**with_key(api_key(shop)), "origin": "https://evil.example"}),
         (NOT_ALLOWED, {**with_key(api_key(shop)), "query": f"business={other.slug}"}),
         (NOT_ALLOWED, {"cookie": cookie_of(member=False, is_staff=True), "origin": server}),
@@ -268,6 +273,51 @@ def test_refuse_another_path(server, shop):
 def test_revoked_key_is_sent_away(shop, client):
     ApiKey.objects.filter(business=shop).update(revoked_at=shop.created_at + timedelta(hours=1))
     assert ending(client) == NOT_SIGNED_IN
+
+
+@pytest.mark.slow
+def test_member_of_another_business_too_is_sent_away(server, shop, cookie_of):
+    """Also who named no business, and so would be let in to the one that is left."""
+    cookie = cookie_of(is_staff=True)
+    [membership] = Membership.objects.filter(business=shop)
+    Membership.objects.create(business=BusinessFactory(), user=membership.user, role="viewer")
+    with listening(server, cookie=cookie, origin=server) as client:
+        heard_of = hear(client)["business"]["id"]
+        Membership.objects.filter(business=heard_of, user=membership.user).delete()
+        assert ending(client) == NOT_ALLOWED
+
+
+async def knock(key):
+    """Come to the door of this very process with a key; returns the code with which it ends."""
+    said = []
+
+    async def send(message):
+        said.append(message)
+
+    headers = [(b"authorization", f"Api-Key {key}".encode())]
+    scope = {"type": "websocket", "path": "/ws/live", "query_string": b"", "headers": headers}
+    await sockets.sockets(scope, asyncio.Future, send)
+    return said[-1]["code"]
+
+
+def test_strangers_at_the_door_are_counted_and_keep_nobody_waiting(shop, monkeypatch, another_session):
+    monkeypatch.setattr(sockets, "MOST_SOCKETS", 3)
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "options", f"-c lock_timeout={PATIENCE}s")
+    key = api_key(shop)
+    row = another_session()
+    row.execute("SELECT FROM catalog_apikey WHERE business_id = %s FOR UPDATE", [shop.id])  # nobody gets in
+
+    async def crowd():
+        strangers = [asyncio.create_task(knock(key)) for _ in range(sockets.MOST_SOCKETS)]
+        await asyncio.sleep(0)
+        assert await asyncio.wait_for(knock(key), PATIENCE) == TRY_AGAIN
+        assert await sockets.in_thread(feed.position, shop.id)
+        assert not any(stranger.done() for stranger in strangers)
+        for stranger in strangers:
+            stranger.cancel()
+        await asyncio.wait(strangers)
+
+    asyncio.run(crowd())
 
 
 def test_garbage_is_borne_or_ended(server, shop, mug):

@@ -1,10 +1,16 @@
 """The feed in Redis: marks that are not lost, each told by one process at a time."""
 
+import asyncio
+import socket
+
 import pytest
+from django.db import OperationalError, connection
 
 from catalog.live import feed
+from catalog.live.ticker import Ticker
+from catalog.models import Alert
 from conftest import until
-from factories import on_shelf, place, product
+from factories import BusinessFactory, on_shelf, place, product
 from orders_project.ids import new_id
 
 pytestmark = pytest.mark.usefixtures("committed")
@@ -12,6 +18,13 @@ pytestmark = pytest.mark.usefixtures("committed")
 
 def marks_of(shop):
     return feed.client().hgetall(f"live:{shop.id}:products"), feed.client().hgetall(f"live:{shop.id}:orders")
+
+
+def noted_of(shop):
+    """How many orders and how much news wait to be brought to Redis, without what is on its way."""
+    with feed._noting:
+        notes = feed._notes.get(shop.id, feed._Notes())
+        return len(notes.orders), len(notes.news)
 
 
 def end_turn(shop):
@@ -84,12 +97,12 @@ def redis_gone(settings, monkeypatch):
     there = settings.REDIS_URL
     monkeypatch.setattr(feed, "AWAY_FOR", 0.01)
 
-    def be_at(address):
+    def be_at(address="redis://127.0.0.1:1"):
         settings.REDIS_URL = address
         feed.client.cache_clear()
         feed._script.cache_clear()
 
-    yield lambda: be_at("redis://127.0.0.1:1"), lambda: be_at(there)
+    yield be_at, lambda: be_at(there)
     be_at(there)
 
 
@@ -103,3 +116,41 @@ def test_touch_with_redis_away_is_told_when_it_is_back(shop, mug, redis_gone):
     come_back()
     until(lambda: all(marks_of(shop)))
     assert list(marks_of(shop)[1]) == [str(order.id)]
+
+
+def test_touch_with_redis_away_keeps_only_so_much(shop, mug, redis_gone):
+    """However long it takes, and whatever comes between two attempts."""
+    go_away, come_back = redis_gone
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        go_away(f"redis://127.0.0.1:{silent.getsockname()[1]}")
+        for _ in range(2):
+            feed.touch_orders(shop.id, [new_id() for _ in range(feed.MOST_MARKS + 1)])
+            for number in range(feed.KEPT):
+                feed.publish(shop.id, "alert.opened", {"number": number})
+            until(lambda: not feed._notes)  # they are on their way
+    until(lambda: noted_of(shop) == (feed.MOST_MARKS + 1, feed.KEPT))
+    come_back()
+    until(lambda: feed.client().lindex(f"live:{shop.id}:news", -1) == feed.RELOAD)
+
+
+def test_touch_that_redis_refuses_is_given_up(shop, mug):
+    other = BusinessFactory()
+    feed.position(other.id)
+    feed.client().delete(f"live:{shop.id}:products")
+    feed.client().set(f"live:{shop.id}:products", "not what it should be", ex=60)
+    feed.touch_products(shop.id, [mug.id])
+    feed.touch_products(other.id, [mug.id])
+    until(lambda: marks_of(other)[0])
+    until(lambda: not feed._notes and feed._messenger is None)
+
+
+def test_shelves_are_watched_again_when_the_watch_failed(shop, monkeypatch):
+    mug = product(shop, stock=3, low_stock_threshold=3)
+    ticker = Ticker(order_events=lambda business_id, order_ids: [])
+    ticker._moved[shop.id].add(mug.id)
+    with monkeypatch.context() as away:
+        away.setitem(connection.settings_dict, "HOST", "/nowhere")
+        with pytest.raises(OperationalError):
+            asyncio.run(ticker._watch_shelves())
+    asyncio.run(ticker._watch_shelves())
+    assert [alert.kind for alert in Alert.objects.filter(business=shop).open()] == ["low_stock"]

@@ -158,23 +158,25 @@ def _difference(before: Sequence[OrderItem], after: Sequence[PricedLine]) -> lis
 
 @one_transaction
 def extend_hold(
-    *, business_id: UUID, order_id: UUID, until: datetime, reason: str, actor: str, now: datetime
+    *, business_id: UUID, order_id: UUID, minutes: int, reason: str, actor: str, now: datetime
 ) -> Order:
-    """Give a pending order more time to be paid, up to 24 hours from now, while its hold is alive.
+    """Give a pending order so many more minutes to be paid, up to 24 hours from now, while its hold is alive.
 
     Raises PaymentWindowOver, IllegalTransition, InvalidRequest, OrderNotFound.
     """
-    if not now < until <= now + timedelta(minutes=LONGEST_PAYMENT_WINDOW):
-        raise InvalidRequest.at("until", "out_of_range", "A hold can end at most 24 hours from now.")
     order = find_order(business_id=business_id, order_id=order_id, locked=True)
     _refuse_overdue(order, now)
     if order.status != Status.PENDING:
         raise refuse_move(order, "held for longer")
     due = order.payment_due_at
+    assert due is not None  # a pending order has one, by the table's rule
+    until = due + timedelta(minutes=minutes)
+    if not due < until <= now + timedelta(minutes=LONGEST_PAYMENT_WINDOW):
+        raise InvalidRequest.at("minutes", "out_of_range", "A hold can end at most 24 hours from now.")
     order = change_locked(order, payment_due_at=until)
     alive = reservations.extend(business_id=business_id, order_id=order_id, until=until, now=now)
     if alive < len(units_of(order.items.all())):
         # Who asked in time may be served too late: a buyer whose clock was ahead took the goods meanwhile.
-        raise _window_over(due or now)
+        raise _window_over(due)
     write_event(order, Kind.HOLD_EXTENDED, actor=actor, now=now, until=until.isoformat(), reason=reason)
     return order

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -14,19 +14,19 @@ from django.http import HttpRequest, HttpResponse
 
 from catalog.alerts import Condition
 from catalog.authentication import Access
-from catalog.jobs import last_runs
+from catalog.jobs import last_runs, late_jobs
 from catalog.models import Alert, Business, Product
 from catalog.staff import staff_page
 from catalog.watching import short_shelves
 from orders.lifecycle import Status
 from orders.models import Discrepancy, Order
 from orders.staff.alerts import SNOOZES
-from orders.staff.charts import MINUTE, RANGES, Chart, Range, Series, chosen_range
+from orders.staff.charts import DAY, MINUTE, RANGES, Chart, Range, Series, chosen_range
 from orders.staff.jobs import jobs_of
 from orders.staff.page import show
 from orders.staff.verdict import verdict
-from reservations.demand import LostDemand, lost_demand
-from reservations.minutes import Minute, minutes_since, refusal_rate
+from reservations.demand import LostDemand, lost_demand, minute_of
+from reservations.minutes import Minute, RefusalRate, minutes_since
 from reservations.models import StockMinute, StockReservation
 
 FEW = 8  # rows of each small list
@@ -43,35 +43,37 @@ def stock_health(request: HttpRequest, access: Access) -> HttpResponse:
     """Is the stock healthy? The verdict, what stands against it, and the figures behind it."""
     business, now = access.business, access.now
     chosen = chosen_range(request, now)
+    minutes = minutes_since(business_id=business.id, since=min(chosen.since, now - DAY), now=now)
     lost = _by_product(lost_demand(business_id=business.id, since=chosen.since, until=now))
     shelf = _shelf(business.id)
     shelves = short_shelves(business.id)
     alerts = Alert.objects.of(business.id)
-    pending = Order.objects.of(business.id).filter(status=Status.PENDING)
+    runs, runs_here = last_runs(), last_runs(business.id)
+    late = late_jobs(now, runs)
     return show(
         request,
         access,
         "staff/stock_health.html",
         title="Stock health",
         question="Is the stock healthy?",
-        verdict=verdict(access),
+        verdict=verdict(access, late),
         alerts=alerts.unheard(now).order_by(WORST_FIRST, "-opened_at")[:FEW_ALERTS],
         alerts_count=alerts.open().count(),
         snoozes=SNOOZES,
         shelf=shelf,
         available=shelf["units"] - shelf["held"],
         holds=_holds(business.id, now),
-        held_value=pending.aggregate(value=Sum("subtotal"))["value"],
-        refused_now=refusal_rate(business_id=business.id, since=now - 5 * MINUTE, now=now),
-        refused_today=refusal_rate(business_id=business.id, since=now - timedelta(days=1), now=now),
-        reconciled=last_runs(business.id).get("stock-reconciliation"),
+        held_value=_held_value(business),
+        refused_now=_refusals(minutes, now - 5 * MINUTE),
+        refused_today=_refusals(minutes, now - DAY),
+        reconciled=runs_here.get("stock-reconciliation"),
         findings=Discrepancy.objects.filter(business=business, status=Discrepancy.Status.OPEN).count(),
-        jobs=jobs_of(access),
+        jobs=jobs_of(runs | runs_here, late),
         low=_short(business.id, Alert.Kind.LOW_STOCK, shelves),
         out=_short(business.id, Alert.Kind.OUT_OF_STOCK, shelves),
         wanted=_most_wanted(business.id, lost),
         lost=lost[:FEW],
-        charts=_charts(business, shelf, chosen),
+        charts=_charts(business, shelf, chosen, minutes),
         range=chosen,
         ranges=RANGES,
     )
@@ -82,6 +84,19 @@ def _shelf(business_id: UUID) -> dict[str, int]:
     return Product.objects.of(business_id).aggregate(
         units=Coalesce(Sum("stock__stock_quantity"), 0), held=Coalesce(Sum("stock__reserved_stock"), 0)
     )
+
+
+def _held_value(business: Business) -> Decimal | None:
+    """What the held goods cost, in the currency of today; orders of before it changed are left out."""
+    pending = Order.objects.of(business.id).filter(status=Status.PENDING, currency=business.currency)
+    value: Decimal | None = pending.aggregate(value=Sum("subtotal"))["value"]
+    return value
+
+
+def _refusals(minutes: Iterable[Minute], since: datetime) -> RefusalRate:
+    """How many orders were refused in the last of these minutes."""
+    last = [minute for minute in minutes if minute.minute >= minute_of(since)]
+    return RefusalRate(sum(minute.placed for minute in last), sum(minute.refused for minute in last))
 
 
 # How many minutes a hold has left, in words: from, and up to.
@@ -199,8 +214,8 @@ class Step:
         return round(self.seconds_to_pay / self.converted / 60, 1) if self.converted else None
 
 
-def _charts(business: Business, shelf: Mapping[str, int], chosen: Range) -> list[Chart]:
-    steps = _steps(business.id, shelf, chosen)
+def _charts(business: Business, shelf: Mapping[str, int], chosen: Range, minutes: Iterable[Minute]) -> list[Chart]:
+    steps = _steps(business.id, shelf, chosen, minutes)
 
     def chart(
         id: str, title: str, unit: str, *series: tuple[str, str, Callable[[Step], float | None]], **more: Any
@@ -246,10 +261,10 @@ def _charts(business: Business, shelf: Mapping[str, int], chosen: Range) -> list
     ]
 
 
-def _steps(business_id: UUID, shelf: Mapping[str, int], chosen: Range) -> list[Step]:
+def _steps(business_id: UUID, shelf: Mapping[str, int], chosen: Range, minutes: Iterable[Minute]) -> list[Step]:
     """The minutes of the range by the chart's steps. Levels last until something moves them."""
     steps = {start: Step() for start in chosen.starts}
-    for minute in minutes_since(business_id=business_id, since=chosen.since, now=chosen.until):
+    for minute in minutes:
         if step := steps.get(chosen.start_of(minute.minute)):
             step.add(minute)
     before = StockMinute.objects.filter(business=business_id, minute__lt=chosen.since).order_by("minute").last()

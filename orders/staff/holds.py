@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -111,12 +111,11 @@ def _lines_of(orders: Sequence[Order], now: datetime) -> Iterator[Sequence[Any]]
 @staff_action
 def extend(request: HttpRequest, access: Access, order_id: UUID) -> str:
     """More time for an order to be paid: so many minutes from when its time would have been up."""
-    order = services.find_order(business_id=access.business.id, order_id=order_id)
     minutes = _minutes(request.POST.get("minutes", ""))
     order = services.extend_hold(
         business_id=access.business.id,
         order_id=order_id,
-        until=(order.payment_due_at or access.now) + timedelta(minutes=minutes),
+        minutes=minutes,
         reason=reason_in(request),
         actor=access.actor,
         now=access.now,
@@ -138,10 +137,11 @@ def release(request: HttpRequest, access: Access, order_id: UUID) -> str:
 
 
 def _minutes(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) <= LONGEST_PAYMENT_WINDOW):
+    minutes = int(text) if len(text) <= 4 and text.isascii() and text.isdigit() else 0
+    if not 0 < minutes <= LONGEST_PAYMENT_WINDOW:
         longest = f"{LONGEST_PAYMENT_WINDOW:,}"
         raise InvalidRequest.at("minutes", "out_of_range", f"Give a hold between 1 and {longest} more minutes.")
-    return int(text)
+    return minutes
 
 
 LONGEST_REASON = 200

@@ -11,7 +11,8 @@ from django.db.models import Model, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils.http import urlencode
+from django.utils.http import content_disposition_header, urlencode
+from django.utils.text import get_valid_filename
 
 from catalog.authentication import Access
 from catalog.staff import businesses_of
@@ -91,7 +92,8 @@ def csv_file(name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) ->
     """The rows as a CSV file, sent as they are read. Instants are in UTC; text that begins like a formula is
     marked as text, for spreadsheets would work it out."""
     response = StreamingHttpResponse(_lines(header, rows), content_type="text/csv; charset=utf-8")
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}.csv"'
+    disposition = content_disposition_header(as_attachment=True, filename=get_valid_filename(f"{name}.csv"))
+    response.headers["Content-Disposition"] = disposition
     return response
 
 

@@ -1,23 +1,26 @@
 """Why is this 3? One product's counters, rebuilt from the ledger at any instant, and who holds what."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 from uuid import UUID
 
-from django.db.models import F, Max, Q, QuerySet, Sum, Window
+from django.db.models import DateTimeField, F, Func, Max, Min, QuerySet, Sum, Value
+from django.db.models.functions import Greatest
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from catalog.authentication import Access
-from catalog.models import Product, Stock, StockMovement
+from catalog.models import Product, StockMovement
 from catalog.services import find_product
 from catalog.staff import staff_page
 from orders.models import Order
 from orders.staff.charts import RANGES, Chart, Range, Series, chosen_range
 from orders.staff.page import PAGE, after, csv_file, show, turn_page
-from orders_project.rows import select
+from orders_project.clock import is_reckoned
 from reservations.models import StockReservation
 
 Kind = StockMovement.Kind
@@ -47,11 +50,32 @@ class Counters:
         return self.stock - self.reserved
 
 
+class Moved(NamedTuple):
+    """What the lines of one kind in one step of the chart add up to; and what the shelf counts now."""
+
+    kind: str
+    start: datetime
+    stock: int
+    reserved: int
+    stock_now: int
+    reserved_now: int
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Units held for an order, since or until an instant."""
+
+    units: int
+    at: datetime
+    order: Order | None
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """A line of the ledger with what was `available` after it, and the number of its order."""
 
     movement: StockMovement
+    available: int
     order_number: str | None
 
 
@@ -66,7 +90,8 @@ def product(request: HttpRequest, access: Access, product_id: UUID) -> HttpRespo
     if request.GET.get("format") == "csv":
         return csv_file(f"ledger-{found.sku}", CSV, ledger.order_by("at", "id").values_list(*CSV).iterator())
     chosen = chosen_range(request, then or access.now, default="24h")
-    counters = _counters(ledger, found.stock if then is None else None)
+    moved = _moved(ledger, chosen)
+    counters = _counters(moved, found, then)
     lines, older = _page(ledger, request.GET.get("before", ""))
     return show(
         request,
@@ -77,8 +102,8 @@ def product(request: HttpRequest, access: Access, product_id: UUID) -> HttpRespo
         product=found,
         then=then,
         counters=counters,
-        holds=_held(found, then),
-        chart=_chart(found, chosen, access.business.time_zone),
+        holders=_holders(found) if then is None else _holders_then(found, ledger),
+        chart=_chart(moved, chosen, access.business.time_zone),
         lines=lines,
         older=older,
         range=chosen,
@@ -92,7 +117,7 @@ def _instant(text: str) -> datetime | None:
         return None
     try:
         instant = parse_datetime(text)
-        if instant is not None:
+        if instant is not None and is_reckoned(instant):
             aware = instant if instant.tzinfo else timezone.make_aware(instant)
             return aware.astimezone(UTC)
     except (ValueError, OverflowError):
@@ -100,43 +125,71 @@ def _instant(text: str) -> datetime | None:
     raise Http404("An instant looks like 2026-11-23T14:05.")
 
 
-def _counters(ledger: QuerySet[StockMovement], shelf: Stock | None) -> Counters:
-    """What a ledger adds up to, by the kinds of its lines; with a shelf, what that counts."""
+def _moved(ledger: QuerySet[StockMovement], chosen: Range) -> list[Moved]:
+    """What a ledger adds up to, in one step what was before the stretch."""
+    at = Greatest(F("at"), Value(chosen.since - chosen.step))
+    start = Func(Value(chosen.step), at, Value(chosen.since), function="date_bin", output_field=DateTimeField())
     # The shelf is read anew in the same statement, or a sale in between would look like a fault.
-    sums = ledger.values_list("kind").annotate(
+    sums = ledger.values_list("kind", start).annotate(
         Sum("stock_delta"),
         Sum("reserved_delta"),
         Max("product__stock__stock_quantity"),
         Max("product__stock__reserved_stock"),
     )
-    lines = list(sums)
-    told = (sum(line[1] for line in lines), sum(line[2] for line in lines))
-    counted = told if shelf is None else lines[0][3:] if lines else (shelf.stock_quantity, shelf.reserved_stock)
-    units = {line[0]: line[1] for line in lines}
-    parts = [(words, units[kind]) for kind, words in PARTS.items() if kind in units]
-    return Counters(counted[0], counted[1], parts, agree=told == counted)
+    return [Moved(*row) for row in sums]
 
 
-def _held(product: Product, then: datetime | None) -> list[tuple[StockReservation, Order | None]]:
-    """The holds on a product that live now, or lived then, the first to run out at the top; with their orders."""
-    holds = StockReservation.objects.of(product.business_id).filter(product=product)
+def _counters(moved: Sequence[Moved], product: Product, then: datetime | None) -> Counters:
+    """What the ledger adds up to, by the kinds of its lines; for a product as it is now, what its shelf counts."""
+    told = (sum(one.stock for one in moved), sum(one.reserved for one in moved))
+    counted = told
     if then is None:
-        holds = holds.active()
-    else:
-        holds = holds.filter(Q(closed_at=None) | Q(closed_at__gt=then), created_at__lte=then)
-    page = list(holds.order_by("expires_at", "id")[:PAGE])
-    orders = (
-        Order.objects.of(product.business_id).select_related("customer").in_bulk([hold.order_id for hold in page])
-    )
-    return [(hold, orders.get(hold.order_id)) for hold in page]
+        shelf = product.stock
+        counted = moved[0][4:] if moved else (shelf.stock_quantity, shelf.reserved_stock)
+    units: Counter[str] = Counter()
+    for one in moved:
+        units[one.kind] += one.stock
+    parts = [(words, units[kind]) for kind, words in PARTS.items() if kind in units]
+    return Counters(*counted, parts, agree=told == counted)
+
+
+def _holders(product: Product) -> list[Holder]:
+    """Who holds the product now, the first to run out at the top."""
+    holds = StockReservation.objects.of(product.business_id).active().filter(product=product)
+    found = holds.order_by("expires_at", "id").values_list("quantity", "expires_at", "order_id")[:PAGE]
+    return _with_orders(product.business_id, found)
+
+
+def _holders_then(product: Product, ledger: QuerySet[StockMovement]) -> list[Holder]:
+    """Who held the product where its ledger ends, who came first at the top. A hold itself tells no more what it
+    was: it may have been edited since, or given more time."""
+    of_orders = ledger.values("order_id").annotate(units=Sum("reserved_delta"), since=Min("at"))
+    found = of_orders.filter(units__gt=0).order_by("since", "order_id")
+    return _with_orders(product.business_id, found.values_list("units", "since", "order_id")[:PAGE])
+
+
+def _with_orders(business_id: UUID, holds: Iterable[tuple[int, datetime, UUID | None]]) -> list[Holder]:
+    holds = list(holds)
+    orders = Order.objects.of(business_id).select_related("customer").in_bulk([key for *_, key in holds if key])
+    return [Holder(units, at, orders.get(key)) for units, at, key in holds]
 
 
 def _page(ledger: QuerySet[StockMovement], before: str) -> tuple[list[Line], str | None]:
     """A page of the ledger, the newest lines first, and where the next one begins."""
-    available = Window(Sum(F("stock_delta") - F("reserved_delta")), order_by=("at", "id"))
-    page, older = turn_page(after(ledger, "at", before).annotate(available=available), "at")
+    page, older = turn_page(after(ledger, "at", before), "at")
+    available = _available(after(ledger, "at", older)) if older else 0
     numbers = _numbers(page)
-    return [Line(movement, numbers.get(movement.order_id)) for movement in page], older
+    lines = []
+    for movement in reversed(page):
+        available += movement.stock_delta - movement.reserved_delta
+        lines.append(Line(movement, available, numbers.get(movement.order_id)))
+    return lines[::-1], older
+
+
+def _available(ledger: QuerySet[StockMovement]) -> int:
+    """What a ledger says is available after its last line."""
+    available: int = ledger.aggregate(units=Sum(F("stock_delta") - F("reserved_delta")))["units"]
+    return available
 
 
 def _numbers(movements: Sequence[StockMovement]) -> Mapping[UUID | None, str]:
@@ -147,22 +200,16 @@ def _numbers(movements: Sequence[StockMovement]) -> Mapping[UUID | None, str]:
     return dict(of_shop.values_list("id", "number"))
 
 
-MOVED = """
-    SELECT date_bin(%s, at, %s), sum(stock_delta)::bigint, sum(reserved_delta)::bigint FROM catalog_stockmovement
-    WHERE business_id = %s AND product_id = %s AND at < %s GROUP BY 1
-"""
-
-
-def _chart(product: Product, chosen: Range, zone: str) -> Chart:
+def _chart(moved: Sequence[Moved], chosen: Range, zone: str) -> Chart:
     """The counters at the end of each step, as the ledger has them."""
-    # What was before the stretch falls into steps before it.
-    moved = select(MOVED, chosen.step, chosen.since, product.business_id, product.id, chosen.until)
-    steps = {start: (stock, reserved) for start, stock, reserved in moved}
-    stock = sum(stock for start, (stock, _) in steps.items() if start < chosen.since)
-    reserved = sum(reserved for start, (_, reserved) in steps.items() if start < chosen.since)
+    steps = {start: [0, 0] for start in [chosen.since - chosen.step, *chosen.starts]}
+    for one in moved:
+        if sums := steps.get(one.start):
+            sums[0] += one.stock
+            sums[1] += one.reserved
+    stock, reserved = steps.pop(chosen.since - chosen.step)
     shelf, held = [], []
-    for start in chosen.starts:
-        stock_delta, reserved_delta = steps.get(start, (0, 0))
+    for stock_delta, reserved_delta in steps.values():
         stock, reserved = stock + stock_delta, reserved + reserved_delta
         shelf.append(stock - reserved)
         held.append(reserved)

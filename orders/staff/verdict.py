@@ -2,35 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
-from django.conf import settings
-from django.db.models import F, Q
+from django.db.models import Count, F, Q
 
 from catalog.authentication import Access
-from catalog.jobs import late_jobs
+from catalog.jobs import LateJob
 from catalog.models import Alert, Stock
 from catalog.watching import OFTEN
 from orders.models import Discrepancy
 from orders.staff.page import link
+from orders.tidying import OVERDUE_AFTER
+from orders.watching import drift_severity
 from reservations.models import StockReservation
 
 Severity = Alert.Severity
-
-# A hold that is over by more than two sweeps is one that the sweep has missed.
-LATE = timedelta(seconds=2 * settings.SCHEDULE["payment-timeout"][1])
-
-# Alerts that say nothing more about the stock: of what is asked here itself, of what is sold out, of money owed.
-TOLD_OTHERWISE = (
-    Alert.Kind.IMPOSSIBLE_STOCK,
-    Alert.Kind.DRIFT,
-    Alert.Kind.HOLDS_OVERDUE,
-    Alert.Kind.JOB_LATE,
-    Alert.Kind.LOW_STOCK,
-    Alert.Kind.OUT_OF_STOCK,
-    Alert.Kind.REFUND_DUE,
-    Alert.Kind.LATE_PAYMENT,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +42,8 @@ class Verdict:
         return {"red": "Stock can’t be trusted", "amber": "Look at this", "green": "All is well"}[self.colour]
 
 
-def verdict(access: Access) -> Verdict:
-    """What stands against the stock now.
+def verdict(access: Access, late: Sequence[LateJob]) -> Verdict:
+    """What stands against the stock now, with the jobs that are late.
 
     It is asked anew each time rather than taken from the alerts alone, which a dead worker wouldn't raise.
     """
@@ -80,21 +65,22 @@ def verdict(access: Access) -> Verdict:
         "findings",
         Severity.CRITICAL,
     )
+    unequal = Discrepancy.objects.filter(business_id=business_id, status=Discrepancy.Status.OPEN)
+    by_rule = dict(unequal.values_list("invariant").annotate(Count("id")))
     against(
-        Discrepancy.objects.filter(business_id=business_id, status=Discrepancy.Status.OPEN).count(),
+        sum(by_rule.values()),
         "Reconciliation found books that don’t agree.",
         "books don’t agree, says reconciliation.",
         "findings",
-        Severity.CRITICAL,
+        drift_severity(by_rule),
     )
     against(
-        StockReservation.objects.of(business_id).overdue(now - LATE).count(),
+        StockReservation.objects.of(business_id).overdue(now - OVERDUE_AFTER).count(),
         "One hold is overdue: the sweep is late.",
         "holds are overdue: the sweep is late.",
         "holds",
         Severity.CRITICAL,
     )
-    late = late_jobs(now)
     against(
         len(late),
         f"The job {late[0].job} has not run in time." if late else "",
@@ -102,13 +88,7 @@ def verdict(access: Access) -> Verdict:
         "jobs",
         Severity.CRITICAL if any(job.every < OFTEN for job in late) else Severity.WARNING,
     )
-    alerts = Alert.objects.of(business_id).exclude(kind__in=TOLD_OTHERWISE)
-    # What a person has seen to, or put to sleep, doesn't worry them again; unless it is critical.
-    worrying = alerts.open().filter(severity=Severity.CRITICAL) | alerts.unheard(now).filter(
-        severity=Severity.WARNING
-    )
-    reasons += [
-        Reason(alert.title, link("alerts", access), Severity(alert.severity))
-        for alert in worrying.order_by("-opened_at")[:5]
-    ]
+    # The other alerts are of what is asked here itself, of what is sold out, or of money owed.
+    refusals = Alert.objects.only_of(business_id).filter(kind=Alert.Kind.REFUSALS).unheard(now)
+    reasons += [Reason(alert.title, link("alerts", access), Severity(alert.severity)) for alert in refusals]
     return Verdict(sorted(reasons, key=lambda reason: reason.severity != Severity.CRITICAL))

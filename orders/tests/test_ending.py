@@ -163,7 +163,7 @@ def test_expire_leaves_what_changed_since_it_was_seen_to_be_due(shop, now):
     orders = [place(shop, ("MUG-01", 2), now=now) for _ in range(3)]
     pay(orders[0], now=now)
     cancel(orders[1], now=now)
-    verb("extend_hold", orders[2], until=now + 20 * MINUTE, reason="they asked", now=now)
+    verb("extend_hold", orders[2], minutes=5, reason="they asked", now=now)
     before = [*map(state, orders), on_shelf(shop)]
     due = [order.id for order in orders]
     assert ending._expire(business_id=shop.id, order_ids=due, now=now + 15 * MINUTE) == 0

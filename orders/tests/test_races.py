@@ -506,7 +506,7 @@ def test_extend_hold_against_the_sweep(shop, at_once, now, turned):
     order = place(shop, ("MUG-01", 2), now=now - 15 * MINUTE)
     in_time = now - timedelta(seconds=1)
     calls = [
-        lambda: verb("extend_hold", order, until=now + 15 * MINUTE, reason="they asked", now=in_time),
+        lambda: verb("extend_hold", order, minutes=15, reason="they asked", now=in_time),
         lambda: sweep(shop, now),
     ]
     # The sweep gives back to the shelf; the longer hold only needs the hold.
@@ -515,6 +515,18 @@ def test_extend_hold_against_the_sweep(shop, at_once, now, turned):
     assert timeline(order) == ["placed", "expired" if turned else "hold_extended"]
     assert outcomes(answers) == {"int": 1, "IllegalTransition" if turned else "Order": 1}
     assert on_shelf(shop) == (10, 0 if turned else 2)
+
+
+def test_extend_hold_twice_at_once(shop, at_once, now):
+    """Two people give an order more time, and it has both.
+
+    The guard: extend_hold reckons from the order that it has locked.
+    """
+    product(shop, stock=10)
+    order = place(shop, ("MUG-01", 2), now=now)
+    answers = at_once([lambda: verb("extend_hold", order, minutes=15, reason="x", now=now)] * 2, behind=order)
+    assert outcomes(answers) == {"Order": 2}
+    assert Order.objects.get(id=order.id).payment_due_at == order.payment_due_at + 30 * MINUTE
 
 
 def test_extend_hold_against_the_next_buyer(shop, at_once, now):
@@ -526,9 +538,7 @@ def test_extend_hold_against_the_next_buyer(shop, at_once, now):
     order = place(shop, ("MUG-01", 1), now=now - 15 * MINUTE)
     calls = [
         lambda: place(shop, ("MUG-01", 1), now=now),
-        lambda: verb(
-            "extend_hold", order, until=now + MINUTE, reason="they asked", now=now - timedelta(seconds=1)
-        ),
+        lambda: verb("extend_hold", order, minutes=1, reason="they asked", now=now - timedelta(seconds=1)),
     ]
     answers = at_once(calls, behind=shop, in_turn=True)  # the buyer has the hold in hand, and waits
     assert outcomes(answers) == {"Order": 1, "PaymentWindowOver": 1}
@@ -824,7 +834,7 @@ def test_every_verb_at_once(shop, at_once, now, seed):
             case 7:
                 return verb("record_failed_payment", order, release=chance.random() < 0.5, reason="x", now=now)
             case 8:
-                return verb("extend_hold", order, until=now + 20 * MINUTE, reason="x", now=at)
+                return verb("extend_hold", order, minutes=5, reason="x", now=at)
             case 9:
                 return refund(order, chance.randint(1, 20), str(uuid4()))
             case 10:

@@ -113,10 +113,10 @@ def test_reconcile_alerts_until_it_is_set_right(shop, world):
     alerts = Alert.objects.filter(business=shop, kind="drift").open()
     do([MORE], world)
     (off,) = check(shop)
-    watch(now=database_now())
+    watch(business_id=shop.id, now=database_now())
     assert alerts.get().subject == str(world["mug"])
     choose(off, "back_to_ledger")
-    watch(now=database_now())
+    watch(business_id=shop.id, now=database_now())
     assert not alerts.exists()
 
 

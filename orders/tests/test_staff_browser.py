@@ -125,25 +125,25 @@ def test_health_turns_red_when_stock_is_broken_and_green_when_it_is_repaired(
 
     change_stock(mug.id, 3)
     reconcile(business_id=shop.id, now=database_now())
-    watch(now=database_now())
+    watch(business_id=shop.id, now=database_now())
     expect(verdict).to_contain_text("Stock can’t be trusted")
     expect(verdict).to_contain_text("books that don’t agree")
 
     verdict.get_by_role("link").first.click()
     page.get_by_role("button", name="Set the shelf back to 10").click()
     expect(page.get_by_text("Set right: MUG-01")).to_be_visible()
-    watch(now=database_now())
+    watch(business_id=shop.id, now=database_now())
     live(page, "/staff/stock-health/")
     expect(verdict).to_contain_text("All is well")
 
     # And back by itself, with the page left open.
     change_stock(mug.id, 3)
     reconcile(business_id=shop.id, now=database_now())
-    watch(now=database_now())
+    watch(business_id=shop.id, now=database_now())
     expect(verdict).to_have_attribute("data-colour", "red")
     change_stock(mug.id, -3)
     reconcile(business_id=shop.id, now=database_now())
-    watch(now=database_now())
+    watch(business_id=shop.id, now=database_now())
     expect(verdict).to_have_attribute("data-colour", "green")
 
 
@@ -256,7 +256,7 @@ def test_every_page_can_be_used_by_everyone(
     pay(place(shop, ("MUG-01", 1)))
     change_stock(mug.id, 2)
     reconcile(business_id=shop.id, now=database_now())
-    watch(now=database_now())
+    watch(business_id=shop.id, now=database_now())
     change_stock(mug.id, -2)
     faults: dict[str, Any] = {}
     with signed_in(chromium, server, owner, color_scheme=theme) as context:

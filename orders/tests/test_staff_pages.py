@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from catalog.alerts import Condition, Kind, Severity, settle
 from catalog.models import Alert, Business, JobRun, Membership, Stock, StockMovement
@@ -15,8 +17,11 @@ from catalog.services import adjust_stock, receive_stock
 from customers.services import Buyer
 from factories import ACTOR, BusinessFactory, order_in, pay, place, product, verb
 from orders.models import Discrepancy, Order
+from orders.services import Edit, Line
+from orders.watching import watch
 from orders_project.clock import database_now
-from reservations.models import StockReservation
+from reservations.demand import minute_of
+from reservations.models import StockMinute, StockReservation
 
 pytestmark = pytest.mark.usefixtures("db")
 
@@ -187,6 +192,16 @@ def test_button_leads_back_to_pages_of_ours_only(shop: Business, actions: dict[s
         assert client.post(address, {"back": wanted}).headers["Location"] == leads
 
 
+def test_button_of_who_is_signed_out_leads_back_to_the_page(
+    shop: Business, actions: dict[str, dict[str, str]]
+) -> None:
+    for address, sent in actions.items():
+        response = Client().post(address, {**sent, "back": "/staff/holds/?sku=MUG-01"})
+        assert response.headers["Location"] == "/admin/login/?next=/staff/holds/%3Fsku%3DMUG-01"
+        stranger = Client().post(address, {**sent, "back": "https://evil.example/"})
+        assert stranger.headers["Location"] == "/admin/login/?next=/staff/stock-health/"
+
+
 # --- What the buttons do -----------------------------------------------------------------------
 
 
@@ -210,7 +225,9 @@ def test_extend_gives_a_hold_more_time(shop: Business, all_is_well: None) -> Non
     assert event.actor.startswith("person:user-")
 
 
-@pytest.mark.parametrize("minutes", ["", "0", "-5", "1.5", "1441", "99999999999999999999", "٣", "soon"])
+@pytest.mark.parametrize(
+    "minutes", ["", "0", "-5", "1.5", "1441", "99999999999999999999", "00000100000000000000000000", "٣", "soon"]
+)
 def test_extend_by_what_is_no_time_is_refused(shop: Business, minutes: str) -> None:
     product(shop)
     order = place(shop, ("MUG-01", 1))
@@ -308,9 +325,59 @@ def test_product_is_rebuilt_at_any_past_instant(shop: Business, all_is_well: Non
 
     assert [counted(hour) for hour in (10, 11, 12, None)] == [(15, 3, 12), (12, 0, 12), (10, 0, 10), (10, 0, 10)]
     then = client.get(f"/staff/products/{mug.id}/", {"at": "2026-01-05T10:35"})
-    assert [(hold.quantity, held.number) for hold, held in then.context["holds"]] == [(3, order.number)]
+    assert [(one.units, one.at, one.order) for one in then.context["holders"]] == [(3, at(10), order)]
     page = read(client.get(f"/staff/products/{mug.id}/"))
     assert "10 at the beginning, +5 received, −2 counted anew, −3 sold: 10 units on the shelf" in page
+
+
+def test_who_held_a_product_is_told_as_it_was_then(shop: Business, all_is_well: None) -> None:
+    def at(minute: int) -> datetime:
+        return datetime(2026, 1, 5, 10, minute, tzinfo=UTC)
+
+    mug = product(shop, stock=10, now=at(0))
+    order = place(shop, ("MUG-01", 2), now=at(1))
+    change = Edit((Line(mug.id, 5),))
+    verb("edit", order, change=change, now=at(5))
+    client = signed_in(shop)
+
+    def held(minute: int) -> list[tuple[int, Any]]:
+        said = client.get(f"/staff/products/{mug.id}/", {"at": f"2026-01-05T10:{minute:02}:30"}).context
+        assert said["counters"].reserved == sum(one.units for one in said["holders"])
+        return [(one.units, one.order.number) for one in said["holders"]]
+
+    assert (held(0), held(1), held(5)) == ([], [(2, order.number)], [(5, order.number)])
+    verb("cancel", order, reason="no more", now=at(6))
+    assert (held(5), held(6)) == ([(5, order.number)], [])
+
+
+def test_ledger_goes_on_where_a_page_ends(shop: Business, monkeypatch: pytest.MonkeyPatch, now: datetime) -> None:
+    mug = product(shop, stock=50, now=now - timedelta(hours=1))
+    monkeypatch.setattr("orders.staff.page.PAGE", 2)
+    for n in range(4):
+        place(shop, ("MUG-01", 1 + n), now=now + n * timedelta(seconds=1))
+    client = signed_in(shop)
+    found, address = [], {}
+    while address is not None:
+        said = client.get(f"/staff/products/{mug.id}/", address).context
+        found += [(line.movement.reserved_delta, line.available) for line in said["lines"]]
+        address = said["older"] and {"before": said["older"]}
+    assert found == [(4, 40), (3, 44), (2, 47), (1, 49), (0, 50)]
+
+
+def test_chart_of_a_product_has_its_counters(shop: Business, now: datetime) -> None:
+    mug = product(shop, stock=10, now=now - timedelta(days=30))
+    place(shop, ("MUG-01", 3), now=now - timedelta(minutes=10))
+    available, held = signed_in(shop).get(f"/staff/products/{mug.id}/").context["chart"].series
+    assert [(series.values[0], series.values[-1]) for series in (available, held)] == [(10, 7), (0, 3)]
+
+
+@pytest.mark.parametrize("year", ["0001", "1969", "2201", "9999"])
+def test_instant_beyond_all_reckoning_is_missing(shop: Business, year: str) -> None:
+    page = f"/staff/products/{product(shop).id}/"
+    client = signed_in(shop)
+    for instant in (f"{year}-01-01T00:00", f"{year}-12-31T23:59"):
+        for stretch in ("1h", "7d"):
+            assert client.get(page, {"at": instant, "range": stretch}).status_code == 404
 
 
 def test_product_says_when_its_ledger_does_not_agree(shop: Business) -> None:
@@ -349,6 +416,67 @@ def test_health_counts_what_is_held_low_and_out(shop: Business) -> None:
     assert [one.sku for one in said["low"]["products"]] == ["CUP-01"]
     assert [one.sku for one in said["out"]["products"]] == ["JAR-01"]  # what never had stock is not out of it
     assert [(one.product.sku, one.held) for one in said["wanted"]] == [("MUG-01", 4), ("JAR-01", 1)]
+
+
+def test_held_value_is_of_the_currency_of_today(shop: Business) -> None:
+    product(shop, price="5.00")
+    place(shop, ("MUG-01", 1))
+    Business.objects.filter(id=shop.id).update(currency="JPY")
+    client = signed_in(shop)
+    assert client.get("/staff/stock-health/").context["held_value"] is None
+    Business.objects.filter(id=shop.id).update(currency=shop.currency)
+    assert client.get("/staff/stock-health/").context["held_value"] == 5
+
+
+def test_health_tells_refusals_of_now_and_of_the_day(shop: Business, now: datetime) -> None:
+    nothing = ("made", "converted", "expired", "released", "seconds_to_pay", "held_units", "available_units")
+    counted = {1: (0, 0), 4: (3, 1), 20 * 60: (0, 4), 48 * 60: (9, 9)}
+    for ago, (placed, refused) in counted.items():
+        counts = {**dict.fromkeys(nothing, 0), "placed": placed, "refused": refused}
+        StockMinute.objects.create(business=shop, minute=minute_of(now - timedelta(minutes=ago)), **counts)
+    client = signed_in(shop)
+    for stretch in ("1h", "7d"):
+        said = client.get("/staff/stock-health/", {"range": stretch}).context
+        assert (said["refused_now"].refused, said["refused_now"].placed) == (1, 3)
+        assert (said["refused_today"].refused, said["refused_today"].placed) == (5, 3)
+
+
+def test_health_asks_nothing_twice(shop: Business) -> None:
+    client = signed_in(shop)
+    with CaptureQueriesContext(connection) as asked:
+        read(client.get("/staff/stock-health/", {"part": "live"}))
+    questions = [query["sql"] for query in asked]
+    assert sorted(questions) == sorted(set(questions))
+
+
+def verdict(client: Client) -> list[tuple[str, str]]:
+    """What stands against the stock, and how bad it is; without the jobs, which don't run in tests."""
+    reasons = client.get("/staff/stock-health/").context["verdict"].reasons
+    return [(reason.text, reason.severity) for reason in reasons if "/jobs/" not in reason.link]
+
+
+@pytest.mark.parametrize(("rules", "severity"), [(["I12b"], "warning"), (["I12b", "I2"], "critical")])
+def test_books_that_do_not_agree_are_as_bad_as_their_alert(
+    shop: Business, now: datetime, rules: list[str], severity: str
+) -> None:
+    for rule in rules:
+        Discrepancy.objects.create(
+            business=shop, invariant=rule, subject="one", found="Odd", found_at=now, seen_at=now
+        )
+    ((_, told),) = verdict(signed_in(shop))
+    watch(business_id=shop.id, now=now)
+    assert told == Alert.objects.get(business=shop, kind=Kind.DRIFT).severity == severity
+
+
+@pytest.mark.parametrize(("late", "told"), [(0, 0), (25, 0), (35, 1)])
+def test_hold_is_overdue_when_its_alert_says_so(shop: Business, late: int, told: int) -> None:
+    product(shop)
+    now = database_now()
+    place(shop, ("MUG-01", 1), now=now - timedelta(minutes=15, seconds=late))
+    client = signed_in(shop)
+    assert len(verdict(client)) == told
+    watch(business_id=shop.id, now=now)
+    assert Alert.objects.filter(business=shop, kind=Kind.HOLDS_OVERDUE).count() == told
 
 
 def test_sold_out_is_no_fault_of_the_stock(shop: Business, now: datetime) -> None:
@@ -415,6 +543,30 @@ def test_csv_of_a_ledger_has_every_line(shop: Business) -> None:
     found = rows(signed_in(shop).get(f"/staff/products/{mug.id}/", {"format": "csv"}))
     assert len(found) == StockMovement.objects.filter(product=mug).count() == 61
     assert sum(int(row["stock_delta"]) - int(row["reserved_delta"]) for row in found) == 30
+
+
+@pytest.mark.parametrize(("sku", "name"), [('"; x=";', "ledger-_x.csv"), ("../A/B", "ledger-..AB.csv")])
+def test_csv_is_named_safely(shop: Business, sku: str, name: str) -> None:
+    mug = product(shop, sku)
+    response = signed_in(shop).get(f"/staff/products/{mug.id}/", {"format": "csv"})
+    assert response.headers["Content-Disposition"] == f'attachment; filename="{name}"'
+
+
+def test_errors_met_for_all_businesses_are_for_who_runs_holdfast(shop: Business) -> None:
+    now = database_now()
+    for business, error in ((None, "Of another shop"), (shop, "Of this shop")):
+        JobRun.objects.create(
+            business=business, job="clean-up", started_at=now, ended_at=now, outcome="failed", error=error
+        )
+
+    def told(client: Client) -> list[str]:
+        page = read(client.get("/staff/jobs/"))
+        in_file = [row["error"] for row in rows(client.get("/staff/jobs/", {"format": "csv"}))]
+        assert all((error in page) == (error in in_file) for error in ("Of another shop", "Of this shop"))
+        return sorted(filter(None, in_file))
+
+    assert told(signed_in(shop)) == ["Of this shop"]
+    assert told(signed_in(shop, None, is_superuser=True)) == ["Of another shop", "Of this shop"]
 
 
 @pytest.mark.parametrize("page", ["alerts", "findings", "jobs", "analytics"])

@@ -8,15 +8,17 @@ from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from catalog import jobs
 from catalog.alerts import Kind
 from catalog.models import Alert, JobRun, Product
 from catalog.watching import watch_jobs
 from factories import BusinessFactory, order_in, pay, place, product, verb
-from orders.invariants import GRACE
 from orders.models import Discrepancy
 from orders.services import expire_due
 from orders.tasks import watch_shops
-from orders.watching import LATE_PAYMENT_FOR, MANY_REFUSALS, _watch_shop, watch
+from orders.tidying import OVERDUE_AFTER
+from orders.watching import LATE_PAYMENT_FOR, MANY_REFUSALS, watch
+from orders_project import locks
 from reservations.demand import Refusal, count_refusals
 from reservations.minutes import fold_minutes
 from reservations.models import StockReservation
@@ -31,7 +33,7 @@ def mug(shop):
 
 def alerts(shop, now):
     """The alerts of a shop that are open after a watch."""
-    watch(now=now)
+    watch(business_id=shop.id, now=now)
     return list(Alert.objects.filter(business=shop).open().order_by("opened_at", "id"))
 
 
@@ -130,12 +132,12 @@ def test_refusals_among_many_sales_are_no_alert(shop, mug, now):
 def test_holds_that_outlive_their_time_are_critical(shop, mug, now):
     place(shop, ("MUG-01", 2))
     ended = StockReservation.objects.get(business=shop).expires_at
-    assert alerts(shop, ended + GRACE - timedelta(seconds=1)) == []
-    alert = an_alert(shop, ended + GRACE)
+    assert alerts(shop, ended + OVERDUE_AFTER - timedelta(seconds=1)) == []
+    alert = an_alert(shop, ended + OVERDUE_AFTER)
     assert (alert.kind, alert.severity) == ("holds_overdue", "critical")
     assert alert.facts == {"holds": 1, "units": 2, "oldest": ended.isoformat()}
-    expire_due(business_id=shop.id, now=ended + GRACE)
-    assert alerts(shop, ended + GRACE) == []
+    expire_due(business_id=shop.id, now=ended + OVERDUE_AFTER)
+    assert alerts(shop, ended + OVERDUE_AFTER) == []
 
 
 def test_refund_is_due_until_it_is_paid_back(shop, mug, now):
@@ -197,15 +199,28 @@ def test_job_that_has_not_run_is_told_of_holdfast_itself(now):
     assert "payment-timeout" not in dict(late_jobs())
 
 
+def test_job_that_never_ran_is_late_until_it_runs_whichever_process_asks(now, monkeypatch):
+    """One that has just begun to wait for it doesn't take back what an older one knows."""
+    Alert.objects.filter(business=None).delete()
+    JobRun.objects.all().delete()
+    for awake_since in (now - timedelta(hours=1), now):
+        monkeypatch.setattr(jobs, "_awake_since", awake_since)
+        watch_jobs(now=now)
+        assert "payment-timeout" in dict(late_jobs())
+    JobRun.objects.create(job="payment-timeout", started_at=now)
+    watch_jobs(now=now)
+    assert "payment-timeout" not in dict(late_jobs())
+
+
 def test_watch_asks_as_much_for_many_products_as_for_few(shop, mug, now):
     other = BusinessFactory()
     for number in range(50):
         product(other, f"SKU-{number}", stock=3)
     with CaptureQueriesContext(connection) as few:
-        _watch_shop(shop.id, now)
-    _watch_shop(other.id, now)
+        watch(business_id=shop.id, now=now)
+    watch(business_id=other.id, now=now)
     with CaptureQueriesContext(connection) as many:
-        _watch_shop(other.id, now)
+        watch(business_id=other.id, now=now)
     assert len(many) == len(few)
 
 
@@ -214,3 +229,23 @@ def test_watch_is_a_job(shop, now):
     assert watch_shops() >= 1
     assert Alert.objects.get(business=shop).kind == Kind.LOW_STOCK
     assert JobRun.objects.filter(job="stock-watch", outcome="done", started_at__gte=now).exists()
+
+
+def test_watch_looks_at_each_shop_as_of_its_own_moment(shop):
+    """Or it would close what others opened while it looked at the shops before."""
+    shops = [shop, BusinessFactory()]
+    for each in shops:
+        product(each, stock=1)
+    watch_shops()
+    first, second = Alert.objects.filter(business__in=shops)
+    assert first.opened_at != second.opened_at
+
+
+def test_watch_goes_on_when_it_fails_for_one_shop(shop):
+    shops = [shop, BusinessFactory(), BusinessFactory()]
+    for each in shops:
+        product(each, stock=1)
+    locks._client().sadd(f"refused:{shops[1].id}", "not a minute")
+    with pytest.raises(RuntimeError, match="1 of the businesses"):
+        watch_shops()
+    assert {alert.business_id for alert in Alert.objects.filter(business__in=shops)} == {shop.id, shops[2].id}

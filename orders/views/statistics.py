@@ -17,6 +17,7 @@ from orders.serializers import StatsSerializer
 from orders.stats import LONGEST_RANGE, shop_stats
 from orders_project.api.filters import check_parameters
 from orders_project.api.problem import NotFound
+from orders_project.clock import is_reckoned
 from orders_project.errors import InvalidParameter
 
 
@@ -74,6 +75,6 @@ def _day(text: str | None, parameter: str, default: date) -> date:
         day = date.fromisoformat(text)
     except ValueError as error:
         raise InvalidParameter("A day looks like 2026-11-23.", parameter=parameter) from error
-    if not 1970 <= day.year <= 2200:
+    if not is_reckoned(day):
         raise InvalidParameter("This day is out of range.", parameter=parameter)
     return day

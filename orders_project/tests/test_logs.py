@@ -12,7 +12,7 @@ from callers import an_order
 from conftest import PATIENCE
 from customers.models import Customer
 from factories import api_key, place, product
-from orders_project.logs import JsonLines, PlainLines, about, also_about, without_secrets
+from orders_project.logs import JsonLines, PlainLines, about, also_about, telling, without_secrets
 from orders_project.request_log import request_id
 
 PHONE, EMAIL, PASSWORD = "+447700900123", "ada@mail.example", "s3cret-of-mine"
@@ -37,6 +37,9 @@ def test_a_line_tells_what_it_is_about():
     also_about(business="demo")
     line = json.loads(JsonLines().format(record()))
     plain = PlainLines().format(record())
+    with telling(business="other"):
+        meanwhile = PlainLines().format(record())
+    afterwards = PlainLines().format(record())
     about(request="r2")
     later = json.loads(JsonLines().format(record()))
     del line["at"]
@@ -49,6 +52,8 @@ def test_a_line_tells_what_it_is_about():
         "business": "demo",
     }
     assert plain.endswith("ERROR orders: It is so [request=r1 order=o1 business=demo]")
+    assert meanwhile.endswith("[request=r1 order=o1 business=other]")
+    assert afterwards.endswith("[request=r1 order=o1 business=demo]")
     assert later["request"] == "r2"
     assert "business" not in later
 

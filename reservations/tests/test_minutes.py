@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from factories import on_shelf, pay, place, product, verb
+from factories import BusinessFactory, on_shelf, pay, place, product, verb
 from orders.services import expire_due
+from orders_project import locks
 from reservations.demand import Refusal, count_refusals
 from reservations.minutes import RefusalRate, fold_minutes, minutes_since, refusal_rate
 from reservations.models import StockMinute
@@ -92,6 +93,19 @@ def test_minutes_where_nothing_happened_are_not_written(shop, minutes, began, no
     rows = list(StockMinute.objects.filter(business=shop).values())
     fold_minutes(now=now + timedelta(minutes=5))
     assert list(StockMinute.objects.filter(business=shop).values()) == rows
+
+
+def test_fold_goes_on_when_it_fails_for_one_shop(shop, now):
+    shops = [shop, BusinessFactory(), BusinessFactory()]
+    for each in shops:
+        product(each, now=now)
+    locks._client().sadd(f"refused:{shops[1].id}", "not a minute")
+    with pytest.raises(RuntimeError, match="1 of the businesses"):
+        fold_minutes(now=now)
+    assert {minute.business_id for minute in StockMinute.objects.filter(business__in=shops)} == {
+        shop.id,
+        shops[2].id,
+    }
 
 
 def test_refusal_rate_counts_orders_of_the_time_that_is_asked_for(shop, minutes, began, now):

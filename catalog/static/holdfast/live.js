@@ -1,14 +1,13 @@
 /* The live feed of a shop, for pages: what changed, as it changes, and nothing missed after a lost connection.
 
   import { connect } from "./live.js";
-  const live = connect("/ws/live?business=my-shop", {
-    last: "281474976710655-17",           // where the feed stood before the page was made (feed.position), or ""
+  connect("/ws/live?business=my-shop", {
     onEvents(events) {},                  // [{seq, type: "stock.changed", product, sku, available, …}, …]
     onReload() {},                        // what was missed can't be told: fetch everything anew
     onState(state, since) {},             // "connecting", "live", "lost" or "refused", and a Date since when
   });
-  live.now()                              // the server's time in milliseconds, for countdowns
-  live.close()
+
+What happened between the making of the page and the first "live" is not told: look anew then.
 
 "lost" is said as soon as the connection breaks or has been silent for 20 s, and it is tried again by itself, at
 growing intervals. "refused" is the end: the person signed out, or may not look at this shop any more. */
@@ -19,13 +18,13 @@ const LONGEST_PAUSE = 30_000;
 const RELOAD_PAUSE = 5_000; // at least between two reloads, which cost the server more than an event
 const REFUSED = [4401, 4403];
 
-export function connect(url, { last = "", onEvents, onReload, onState = () => {} }) {
+export function connect(url, { onEvents, onReload, onState }) {
   let socket;
+  let last = ""; // the position of the feed after what was heard
   let state;
   let since = new Date();
-  let ahead = 0; // the server's clock, less ours
   let pause = FIRST_PAUSE;
-  let silence, retry, reload;
+  let silence, reload;
   let reloadedAt = 0;
 
   function become(next) {
@@ -53,7 +52,6 @@ export function connect(url, { last = "", onEvents, onReload, onState = () => {}
 
   function hear(message) {
     listen();
-    if (message.now) ahead = Date.parse(message.now) - Date.now();
     if (message.type === "hello") {
       pause = FIRST_PAUSE;
       become("live");
@@ -88,17 +86,9 @@ export function connect(url, { last = "", onEvents, onReload, onState = () => {}
     }
     become("lost");
     // Between half of the pause and all of it: pages that lost the server together don't come back together.
-    retry = setTimeout(open, pause * (0.5 + Math.random() / 2));
+    setTimeout(open, pause * (0.5 + Math.random() / 2));
     pause = Math.min(pause * 2, LONGEST_PAUSE);
   }
 
   open();
-  return {
-    now: () => Date.now() + ahead,
-    close() {
-      socket.onmessage = socket.onclose = null;
-      socket.close();
-      [silence, retry, reload].forEach(clearTimeout);
-    },
-  };
 }
