@@ -35,7 +35,7 @@ def watch(*, business_id: UUID, now: datetime) -> int:
     """Open and close the alerts of a shop. Safe to run twice at once. Returns how many things are amiss."""
     conditions = [
         *short_shelves(business_id),
-        *_impossible_stock(business_id),
+        *impossible_stock(business_id),
         *_drift(business_id),
         *_refusals(business_id, now),
         *_overdue_holds(business_id, now),
@@ -61,7 +61,8 @@ IMPOSSIBLE = """
 """
 
 
-def _impossible_stock(business_id: UUID) -> Iterator[Condition]:
+def impossible_stock(business_id: UUID) -> Iterator[Condition]:
+    """The products of which more is promised than there is, by the counters or by the holds."""
     with connection.cursor() as cursor:
         cursor.execute(IMPOSSIBLE, {"business": business_id})
         for product_id, sku, name, stock_quantity, reserved_stock, held in cursor.fetchall():

@@ -13,7 +13,8 @@ from catalog.authentication import Access
 from catalog.staff import staff_page
 from orders.staff.page import choice, csv_file, show
 from orders.stats import Day, Figures, kept_days, shop_stats
-from reservations.demand import lost_demand
+from orders_project import money
+from reservations.demand import LostDemand, lost_demand
 
 # How many days back, today counted, and how they are put together.
 PERIODS = {
@@ -90,7 +91,7 @@ def _cohorts(days: Iterable[Day]) -> list[Cohort]:
 def _csv(request: HttpRequest, access: Access, first: date, last: date) -> HttpResponseBase:
     if choice(request, "table", ("sales", "lost"), "sales") == "lost":
         found = _lost(access, first)
-        return csv_file("lost-demand", LOST, ([getattr(one, name) for name in LOST] for one in found))
+        return csv_file("lost-demand", LOST, map(_lost_line, found))
     days = sorted(kept_days(access.business, first, last), key=lambda day: (day.day, day.channel, day.currency))
     return csv_file("sales", SALES, map(_line, days))
 
@@ -99,8 +100,14 @@ LOST = ("sku", "name", "channel", "refusals", "units", "value", "currency")
 SALES = ("day", "channel", "currency", "placed", "converted", "expired", "pending", "orders", "gross", "refunded")
 
 
+def _lost_line(one: LostDemand) -> Sequence[Any]:
+    amount = money.text(one.value, one.currency)
+    return (one.sku, one.name, one.channel, one.refusals, one.units, amount, one.currency)
+
+
 def _line(day: Day) -> Sequence[Any]:
     figures = day.figures
     placed = sum(figures.by_status().values())
     holds = (placed, figures.converted, figures.expired, figures.pending)
-    return (day.day, day.channel, day.currency, *holds, figures.orders, figures.gross, figures.refunded)
+    amounts = (money.text(amount, day.currency) for amount in (figures.gross, figures.refunded))
+    return (day.day, day.channel, day.currency, *holds, figures.orders, *amounts)

@@ -34,7 +34,7 @@ def findings(request: HttpRequest, access: Access) -> HttpResponseBase:
         title="Findings",
         question="Do the books agree?",
         findings=page,
-        links=_links(access.business, page),
+        links=_links(access.business, page, with_orders=request.user.has_perm("orders.view_order")),
         older=older,
         state=state,
         states=STATES,
@@ -42,12 +42,13 @@ def findings(request: HttpRequest, access: Access) -> HttpResponseBase:
     )
 
 
-def _links(business: Business, findings: Sequence[Discrepancy]) -> dict[str, str]:
-    """Where to look at what each finding is about, by its subject."""
+def _links(business: Business, findings: Sequence[Discrepancy], *, with_orders: bool) -> dict[str, str]:
+    """Where to look at what each finding is about, by its subject; at orders only for those who may."""
     subjects = [finding.subject for finding in findings]
     of_business = {"business": business, "id__any_of": subjects}
     links = {}
-    for model, page in ((Product, "staff:product"), (Order, "admin:orders_order_change")):
+    pages = [(Product, "staff:product"), *([(Order, "admin:orders_order_change")] if with_orders else [])]
+    for model, page in pages:
         for key in model._default_manager.filter(**of_business).values_list("id", flat=True):
             links[str(key)] = f"{reverse(page, args=[key])}?business={business.slug}"
     return links

@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Count, F, Q
+from django.db.models import Count
 
 from catalog.authentication import Access
 from catalog.jobs import LateJob
-from catalog.models import Alert, Stock
+from catalog.models import Alert
 from catalog.watching import OFTEN
 from orders.models import Discrepancy
 from orders.staff.page import link
 from orders.tidying import OVERDUE_AFTER
-from orders.watching import drift_severity
+from orders.watching import drift_severity, impossible_stock
 from reservations.models import StockReservation
 
 Severity = Alert.Severity
@@ -55,13 +55,10 @@ def verdict(access: Access, late: Sequence[LateJob]) -> Verdict:
             text = one if count == 1 else f"{count:,} {many}"
             reasons.append(Reason(text, link(page, access), severity))
 
-    impossible = Stock.objects.of(business_id).filter(
-        Q(reserved_stock__lt=0) | Q(reserved_stock__gt=F("stock_quantity"))
-    )
     against(
-        impossible.count(),
-        "One product has more units held than there are.",
-        "products have more units held than there are.",
+        len(list(impossible_stock(business_id))),
+        "Of one product more is promised than there is.",
+        "products have more promised than there is.",
         "findings",
         Severity.CRITICAL,
     )
@@ -76,8 +73,8 @@ def verdict(access: Access, late: Sequence[LateJob]) -> Verdict:
     )
     against(
         StockReservation.objects.of(business_id).overdue(now - OVERDUE_AFTER).count(),
-        "One hold is overdue: the sweep is late.",
-        "holds are overdue: the sweep is late.",
+        "One hold is overdue: the sweep did not end it.",
+        "holds are overdue: the sweep did not end them.",
         "holds",
         Severity.CRITICAL,
     )

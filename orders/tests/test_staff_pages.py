@@ -468,6 +468,27 @@ def test_books_that_do_not_agree_are_as_bad_as_their_alert(
     assert told == Alert.objects.get(business=shop, kind=Kind.DRIFT).severity == severity
 
 
+def test_shelf_that_holds_less_than_was_promised_is_not_well(shop: Business, now: datetime) -> None:
+    mug = product(shop, stock=5)
+    place(shop, ("MUG-01", 5))
+    client = signed_in(shop)
+    assert verdict(client) == []
+    Stock.objects.filter(product=mug).update(stock_quantity=1, reserved_stock=0)
+    assert verdict(client) == [("Of one product more is promised than there is.", "critical")]
+    watch(business_id=shop.id, now=now)
+    assert Alert.objects.get(business=shop, kind=Kind.IMPOSSIBLE_STOCK).severity == "critical"
+
+
+def test_orders_are_linked_only_for_those_who_may_open_them(shop: Business) -> None:
+    product(shop)
+    order = place(shop, ("MUG-01", 1))
+    address = f"/admin/orders/order/{order.id}/change/"
+    page = read(signed_in(shop).get("/staff/holds/"))
+    assert order.number in page
+    assert address not in page
+    assert address in read(signed_in(shop, is_superuser=True).get(f"/staff/holds/?business={shop.slug}"))
+
+
 @pytest.mark.parametrize(("late", "told"), [(0, 0), (25, 0), (35, 1)])
 def test_hold_is_overdue_when_its_alert_says_so(shop: Business, late: int, told: int) -> None:
     product(shop)
