@@ -17,7 +17,7 @@ ENOUGH = SECONDS * 6_000  # orders for one run: more than can be paid in it
     "5",
     "Payments confirmed, 64 connections",
     bound="""CPU: orders, lines and payments are read as model objects, and each answer shows the order whole,
-        which takes six more queries a batch.""",
+        which takes five more queries a batch.""",
     needed="Rows instead of model objects, as in placing, and the answer from what was just written.",
 )
 def payments() -> Iterator[Figure]:

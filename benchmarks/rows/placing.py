@@ -161,7 +161,8 @@ def drop(what: str) -> None:
     "Row 1 with everything else going on",
     bound="""Worker and beat wake up every five seconds, the admin's page takes web CPU once a second, and what
         changes is read again and told to ten sockets three times a second. Metrics are always on.""",
-    needed="",
+    needed="""Less to tell: sockets of a shop in a rush hear of a hundred products at a time. And a lighter page
+        of the admin.""",
 )
 def everything_on() -> Iterator[Figure]:
     with servers_up(), running("web") as web:
