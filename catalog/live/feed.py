@@ -139,10 +139,7 @@ def _deliver() -> None:
     away = False
     try:
         for business_id in list(told):
-            try:
-                _mark(business_id, told[business_id])
-            except redis.ResponseError:  # it is there, and would refuse this again
-                logger.exception("Redis refuses what changed; those who listen are not told of it.")
+            _mark(business_id, told[business_id])
             del told[business_id]
     except redis.RedisError as error:
         logger.warning("Redis is away; what changed is told when it is back: %s", error)
@@ -162,7 +159,11 @@ def _mark(business_id: UUID | None, notes: _Notes) -> None:
     for business in businesses:
         keys = [_feed(business), *_marks(business)]
         stamp = secrets.token_hex(4)
-        marked = _script(MARK)(keys=keys, args=[_json.encode(notes), stamp, MOST_MARKS, RELOAD, KEPT_FOR])
+        try:
+            marked = _script(MARK)(keys=keys, args=[_json.encode(notes), stamp, MOST_MARKS, RELOAD, KEPT_FOR])
+        except redis.ResponseError:  # it is there, and would refuse this again
+            logger.exception("Redis refuses what changed; those who listen are not told of it.")
+            continue
         if not marked and business_id is None:
             client().srem(FEEDS, business)
 

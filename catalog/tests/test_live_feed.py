@@ -140,7 +140,8 @@ def test_touch_that_redis_refuses_is_given_up(shop, mug):
     feed.client().set(f"live:{shop.id}:products", "not what it should be", ex=60)
     feed.touch_products(shop.id, [mug.id])
     feed.touch_products(other.id, [mug.id])
-    until(lambda: marks_of(other)[0])
+    feed.publish(None, "alert.opened", {"kind": "job_late"})
+    until(lambda: marks_of(other)[0] and feed.client().exists(f"live:{other.id}:news"))
     until(lambda: not feed._notes and feed._messenger is None)
 
 
