@@ -7,6 +7,7 @@ from uuid import UUID
 
 from catalog.authentication import Access, access_of_key, check_may_write
 from catalog.errors import ProductNotFound
+from catalog.serializers import show_availability
 from catalog.throttling import calls_left, seconds_to_wait
 from orders_project.api.problem import Throttled
 from orders_project.api.reading import etag
@@ -64,21 +65,8 @@ class AvailabilityLane(KeyLane[UUID]):
     def answer_to(self, access: Access, batch: Sequence[UUID]) -> Sequence[Answer]:
         shelves = select(SHELVES, access.business.id, list(set(batch)))
         found = {
-            product_id: Answer(
-                200,
-                json_of(
-                    {
-                        "product": product_id,
-                        "sku": sku,
-                        "stock_quantity": on_shelf,
-                        "reserved_stock": reserved,
-                        "available": on_shelf - reserved,
-                        "version": version,
-                    }
-                ),
-                etag(version),
-            )
-            for product_id, sku, on_shelf, reserved, version in shelves
+            shelf["product"]: Answer(200, json_of(shelf), etag(shelf["version"]))
+            for shelf in (show_availability(*row) for row in shelves)
         }
         return [
             found.get(product_id) or refusal(ProductNotFound("There is no such product.", product=str(product_id)))

@@ -1,6 +1,7 @@
 """How the catalog looks over the API."""
 
 from typing import Any
+from uuid import UUID
 
 from rest_framework import serializers
 
@@ -21,6 +22,18 @@ class AvailabilitySerializer(serializers.ModelSerializer[Stock]):
         model = Stock
         fields = ["product", "sku", "stock_quantity", "reserved_stock", "available", "version"]
         read_only_fields = fields
+
+
+def show_availability(product_id: UUID, sku: str, on_shelf: int, reserved: int, version: int) -> dict[str, Any]:
+    """The same from a row, for those who show many at once."""
+    return {
+        "product": product_id,
+        "sku": sku,
+        "stock_quantity": on_shelf,
+        "reserved_stock": reserved,
+        "available": on_shelf - reserved,
+        "version": version,
+    }
 
 
 class ProductSerializer(serializers.ModelSerializer[Product]):

@@ -18,9 +18,8 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from catalog.authentication import Access
+from catalog.authentication import Access, access_of_person
 from catalog.models import Business, Membership
-from orders_project.clock import database_now
 from orders_project.errors import DomainError
 
 View = Callable[..., HttpResponseBase]
@@ -35,7 +34,7 @@ def businesses_of(user: User) -> QuerySet[Business]:
     return businesses if user.is_superuser else businesses.filter(memberships__user=user)
 
 
-def access_of_person(user: User, slug: str | None) -> Access:
+def admit_person(user: User, slug: str | None) -> Access:
     """Someone's way in to the business with this slug, or to their first one.
 
     Raises Http404 for a business that isn't theirs, PermissionDenied for someone who has none.
@@ -49,13 +48,7 @@ def access_of_person(user: User, slug: str | None) -> Access:
             raise PermissionDenied("You work in no business yet: ask an owner to add you.")
         raise Http404("There is no such business.")
     may_write = user.is_superuser or business.memberships.filter(user=user, role__in=WRITERS).exists()
-    return Access(
-        business=business,
-        actor=f"person:{user.get_username()}",
-        may_write=may_write,
-        throttle_as=f"user-{user.pk}",
-        now=database_now(),
-    )
+    return access_of_person(user, business, may_write=may_write)
 
 
 def _for_staff(view: View, *, back: Callable[[HttpRequest], str]) -> View:
@@ -67,7 +60,7 @@ def _for_staff(view: View, *, back: Callable[[HttpRequest], str]) -> View:
         user = request.user
         if not isinstance(user, User) or not user.is_active or not user.is_staff:
             return redirect_to_login(back(request), reverse("admin:login"))
-        access = access_of_person(user, request.GET.get("business"))
+        access = admit_person(user, request.GET.get("business"))
         with timezone.override(ZoneInfo(access.business.time_zone)):
             return view(request, access, *args, **kwargs)
 

@@ -10,7 +10,7 @@ from django.db.models.functions import Upper
 from catalog.models import Business, Product
 from customers.models import Customer
 from orders.lifecycle import Channel, PaymentStatus, Status, status_fits_payment
-from orders.querysets import OrderQuerySet
+from orders.querysets import DiscrepancyQuerySet, OrderQuerySet
 from orders_project import money
 from orders_project.constraints import SameBusiness
 from orders_project.ids import new_id
@@ -355,6 +355,8 @@ class Discrepancy(models.Model):
     closed_at = models.DateTimeField(null=True)
     closed_by = models.CharField(max_length=120, blank=True)
     applied = models.CharField(max_length=40, blank=True, help_text="The remedy that was chosen.")
+
+    objects: ClassVar[DiscrepancyQuerySet] = DiscrepancyQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
         verbose_name_plural = "discrepancies"

@@ -19,7 +19,7 @@ from customers.models import Customer
 from orders.lifecycle import SOLD, PaymentStatus, Status
 
 if TYPE_CHECKING:
-    from orders.models import Order  # noqa: F401  (a type argument)
+    from orders.models import Discrepancy, Order  # noqa: F401  (type arguments)
 
 FEW = 1000  # matches that are fetched one by one rather than looked for in the list
 
@@ -95,3 +95,12 @@ class OrderQuerySet(models.QuerySet["Order"]):
     def lock(self, *, skip_locked: bool = False) -> OrderQuerySet:
         """Lock the orders for change, in key order."""
         return self.order_by("pk").select_for_update(no_key=True, skip_locked=skip_locked, of=("self",))
+
+
+class DiscrepancyQuerySet(models.QuerySet["Discrepancy"]):
+    def of(self, business_id: UUID) -> DiscrepancyQuerySet:
+        return self.filter(business_id=business_id)
+
+    def open(self) -> DiscrepancyQuerySet:
+        """Findings that nobody has set right, and that are still so."""
+        return self.filter(status="open")

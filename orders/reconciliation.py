@@ -68,7 +68,7 @@ def reconcile(*, business_id: UUID, now: datetime) -> int:
     counts = Counter(finding.rule for finding in found)
     told_whole = [rule for rule in RULES if counts[rule] < AT_MOST]
     _settle(business_id, others, told_whole, now)
-    still_open = Discrepancy.objects.filter(business_id=business_id, status=Status.OPEN)
+    still_open = Discrepancy.objects.of(business_id).open()
     allowed = Business.objects.values_list("reconcile_up_to", flat=True).get(id=business_id)
     for off in still_open.filter(invariant__in=(HELD, STOCK)).order_by("invariant", "id"):
         if _is_small(off, allowed):
@@ -88,9 +88,7 @@ def _is_small(off: Discrepancy, units: int) -> bool:
 def _settle(business_id: UUID, faults: Iterable[Fault], told_whole: Collection[str], now: datetime) -> None:
     """Write faults down, and close what was not found any more by those rules that told all they found."""
     _write_down(business_id, faults, now)
-    gone = Discrepancy.objects.filter(
-        business_id=business_id, status=Status.OPEN, invariant__in=told_whole, seen_at__lt=now
-    )
+    gone = Discrepancy.objects.of(business_id).open().filter(invariant__in=told_whole, seen_at__lt=now)
     gone.update(status=Status.GONE, closed_at=now, closed_by=ACTOR)
 
 
@@ -105,7 +103,7 @@ def _apply_unasked(off: Discrepancy, now: datetime) -> None:
 @one_transaction
 def _check_shelf(*, business_id: UUID, product_id: UUID, now: datetime) -> None:
     # The findings first and then the shelf, as when a remedy is applied.
-    known = Discrepancy.objects.filter(business_id=business_id, subject=str(product_id), status=Status.OPEN)
+    known = Discrepancy.objects.of(business_id).open().filter(subject=str(product_id))
     list(known.order_by("id").select_for_update().values_list("id"))
     there = books.read_books(business_id=business_id, product_id=product_id)
     _write_down(business_id, _shelf_faults(business_id, product_id, there), now)
@@ -207,7 +205,7 @@ def apply_remedy(
     Raises DiscrepancyNotFound, DiscrepancyClosed, InvalidRequest for a remedy that it doesn't offer, and
     BooksChanged when they are not off any more as they were found to be.
     """
-    off = Discrepancy.objects.filter(business_id=business_id, id=discrepancy_id).select_for_update().first()
+    off = Discrepancy.objects.of(business_id).filter(id=discrepancy_id).select_for_update().first()
     if off is None:
         raise DiscrepancyNotFound("There is no such finding.", discrepancy=str(discrepancy_id))
     if off.status != Status.OPEN:

@@ -88,7 +88,7 @@ def drift_severity(rules: Iterable[str]) -> Severity:
 def _drift(business_id: UUID) -> Iterator[Condition]:
     """What reconciliation found and nobody has set right: one thing that is off, by whatever rules."""
     found = defaultdict(list)
-    for discrepancy in Discrepancy.objects.filter(business=business_id, status=Discrepancy.Status.OPEN):
+    for discrepancy in Discrepancy.objects.of(business_id).open():
         found[discrepancy.subject].append(discrepancy)
     for subject, discrepancies in found.items():
         broken = sorted({discrepancy.invariant for discrepancy in discrepancies})

@@ -1,7 +1,7 @@
 """What became of a business's holds, minute by minute, for the charts of stock health: counted from the ledger,
 and kept, so that a week is read as fast as an hour."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -159,5 +159,10 @@ class RefusalRate:
 
 def refusal_rate(*, business_id: UUID, since: datetime, now: datetime) -> RefusalRate:
     """How many orders were refused from the minute of `since` until now."""
-    minutes = minutes_since(business_id=business_id, since=since, now=now)
-    return RefusalRate(sum(minute.placed for minute in minutes), sum(minute.refused for minute in minutes))
+    return rate_since(since, minutes_since(business_id=business_id, since=since, now=now))
+
+
+def rate_since(since: datetime, minutes: Iterable[Minute]) -> RefusalRate:
+    """The same for who has the minutes already, and maybe more of them."""
+    last = [minute for minute in minutes if minute.minute >= minute_of(since)]
+    return RefusalRate(sum(minute.placed for minute in last), sum(minute.refused for minute in last))

@@ -14,7 +14,7 @@ from django.http import Http404
 
 from catalog.authentication import Access, access_of_key, key_in
 from catalog.errors import NotAllowed, NotAuthenticated
-from catalog.staff import access_of_person
+from catalog.staff import admit_person
 
 Scope = MutableMapping[str, Any]
 
@@ -65,6 +65,6 @@ def _access_of_session(request: WSGIRequest, slug: str | None) -> Access:
     if not isinstance(user, User) or not user.is_active or not user.is_staff:
         raise NotAuthenticated("Sign in, or send your key as “Authorization: Api-Key …”.", scheme="Api-Key")
     try:
-        return access_of_person(user, slug)
+        return admit_person(user, slug)
     except (Http404, PermissionDenied) as error:
         raise NotAllowed("This is not a business of yours.", business=slug) from error

@@ -24,10 +24,11 @@ import redis
 from django.conf import settings
 from django.db import transaction
 
+from orders_project.locks import AWAY_FOR
+
 logger = logging.getLogger(__name__)
 
 TOGETHER = 0.1  # seconds for which notes are gathered
-AWAY_FOR = 5  # seconds in which a Redis that failed is not asked again
 KEPT = 1000  # events, for those who come back
 KEPT_FOR = 600  # seconds after the last one has left
 MOST_MARKS = 1000  # of products or of orders; when more wait to be told, those who look must look at everything
@@ -89,7 +90,12 @@ def touch_orders(business_id: UUID, order_ids: Iterable[UUID]) -> None:
 
 def publish(business_id: UUID | None, type: str, facts: Mapping[str, Any]) -> None:
     """Tell of an event, with its facts, when the transaction is committed; without a business tell everyone."""
-    transaction.on_commit(partial(_note, business_id, news=[_json.encode({"type": type, **facts}).decode()]))
+    transaction.on_commit(partial(_note, business_id, news=[text_of({"type": type, **facts})]))
+
+
+def text_of(event: Mapping[str, Any]) -> str:
+    """An event, or what else a client is told, as JSON."""
+    return _json.encode(event).decode()
 
 
 def _note(

@@ -9,7 +9,6 @@ from contextvars import copy_context
 from typing import Any, ClassVar, ParamSpec, TypeVar
 from uuid import UUID
 
-import msgspec
 import redis
 from channels.consumer import get_handler_name
 from channels.exceptions import StopConsumer
@@ -44,7 +43,6 @@ MOST_MESSAGES = 100  # between two beats
 REFUSED = {401: 4401, 403: 4403}
 TOO_MANY_MESSAGES, MESSAGE_TOO_LONG, TRY_AGAIN = 1008, 1009, 1013
 
-_json = msgspec.json.Encoder()
 _threads = ThreadPoolExecutor(2, thread_name_prefix="live")
 _door = asyncio.Semaphore(1)  # strangers come in one by one: they never take both threads from those who listen
 _open = 0  # sockets of this process, with those at the door
@@ -166,7 +164,7 @@ class Listener(AsyncWebsocketConsumer):
             await self._send_frame(frame_of(told), told.last)
 
     async def _say(self, message: dict[str, Any]) -> None:
-        await self._send_frame(_json.encode(message).decode(), self.last)
+        await self._send_frame(feed.text_of(message), self.last)
 
     async def _send_frame(self, frame: str, last: str) -> None:
         try:

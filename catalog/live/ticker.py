@@ -8,14 +8,15 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-import msgspec
 import redis
 from channels.layers import get_channel_layer
 
 from catalog import watching
 from catalog.live import feed
 from catalog.live.sockets import Listener, frame_of, group_of, in_thread, send_away
+from catalog.serializers import show_availability
 from orders_project.clock import database_now
+from orders_project.locks import AWAY_FOR
 from orders_project.rows import select
 
 logger = logging.getLogger(__name__)
@@ -24,8 +25,6 @@ TICK = 0.3  # seconds
 WATCH = 15
 
 Event = Mapping[str, Any]
-
-_json = msgspec.json.Encoder(decimal_format="string")
 
 SHELVES = """
     SELECT product_id, sku, stock_quantity, reserved_stock, version,
@@ -40,17 +39,10 @@ SHELVES = """
 def stock_events(business_id: UUID, product_ids: Sequence[UUID]) -> list[Event]:
     """How these shelves stand now: stock.changed, and stock.low of those that are at their threshold or under."""
     events: list[Event] = []
-    for product_id, sku, on_shelf, reserved, version, threshold in select(SHELVES, business_id, product_ids):
-        shelf = {
-            "product": product_id,
-            "sku": sku,
-            "stock_quantity": on_shelf,
-            "reserved_stock": reserved,
-            "available": on_shelf - reserved,
-            "version": version,
-        }
+    for *row, threshold in select(SHELVES, business_id, product_ids):
+        shelf = show_availability(*row)
         events.append({"type": "stock.changed", **shelf})
-        if on_shelf - reserved <= threshold:
+        if shelf["available"] <= threshold:
             events.append({"type": "stock.low", **shelf, "threshold": threshold})
     return events
 
@@ -91,7 +83,7 @@ class Ticker:
                 await work()
             except Exception:  # it goes on; who is at fault is in the log
                 logger.exception("The live feed stumbled.")
-                await asyncio.sleep(feed.AWAY_FOR)
+                await asyncio.sleep(AWAY_FOR)
 
     async def _watch_shelves(self) -> None:
         for business_id in list(self._moved):
@@ -119,7 +111,7 @@ class Ticker:
             logger.warning("Redis is away; those who listen are sent away to come back: %s", error)
             self._mistrusted |= businesses
             send_away()
-            await asyncio.sleep(feed.AWAY_FOR)
+            await asyncio.sleep(AWAY_FOR)
 
     async def _tell(self, business_id: UUID, marked: feed.Marked) -> None:
         """Tell what was marked of a business, as it stands now."""
@@ -137,4 +129,4 @@ class Ticker:
             *(stock_events(business_id, list(marked.products)) if marked.products else []),
             *(self._order_events(business_id, list(marked.orders)) if marked.orders else []),
         ]
-        return feed.tell(business_id, marked, [*marked.news, *(_json.encode(event).decode() for event in events)])
+        return feed.tell(business_id, marked, [*marked.news, *map(feed.text_of, events)])

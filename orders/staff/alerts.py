@@ -10,7 +10,7 @@ from catalog.authentication import Access
 from catalog.models import Alert
 from catalog.querysets import AlertQuerySet
 from catalog.staff import staff_action, staff_page
-from orders.staff.page import after, choice, csv_file, show, turn_page
+from orders.staff.page import choice, csv_file, show, turn_page
 from orders_project.errors import InvalidRequest
 
 STATES = {"open": "open", "closed": "over", "all": "all"}
@@ -25,7 +25,7 @@ def alerts(request: HttpRequest, access: Access) -> HttpResponseBase:
     found = _found(access, state, kind)
     if request.GET.get("format") == "csv":
         return csv_file("alerts", CSV, found.order_by("-opened_at").values_list(*CSV).iterator())
-    page, older = turn_page(after(found, "opened_at", request.GET.get("before", "")), "opened_at")
+    page, older = turn_page(found, "opened_at", request.GET.get("before", ""))
     return show(
         request,
         access,

@@ -12,7 +12,7 @@ from catalog.models import Business, Product
 from catalog.staff import staff_action, staff_page
 from orders.models import Discrepancy, Order
 from orders.reconciliation import apply_remedy
-from orders.staff.page import after, choice, csv_file, show, turn_page
+from orders.staff.page import choice, csv_file, show, turn_page
 
 STATES = {"open": "open", "applied": "set right", "gone": "agree again", "all": "all"}
 
@@ -21,12 +21,12 @@ STATES = {"open": "open", "applied": "set right", "gone": "agree again", "all": 
 def findings(request: HttpRequest, access: Access) -> HttpResponseBase:
     """What reconciliation found, the newest first: what is still off, unless it says otherwise."""
     state = choice(request, "state", STATES, "open")
-    found = Discrepancy.objects.filter(business=access.business)
+    found = Discrepancy.objects.of(access.business.id)
     if state != "all":
         found = found.filter(status=state)
     if request.GET.get("format") == "csv":
         return csv_file("findings", CSV, found.order_by("-found_at").values_list(*CSV).iterator())
-    page, older = turn_page(after(found, "found_at", request.GET.get("before", "")), "found_at")
+    page, older = turn_page(found, "found_at", request.GET.get("before", ""))
     return show(
         request,
         access,

@@ -25,8 +25,8 @@ from orders.staff.charts import DAY, MINUTE, RANGES, Chart, Range, Series, chose
 from orders.staff.jobs import jobs_of
 from orders.staff.page import show
 from orders.staff.verdict import verdict
-from reservations.demand import LostDemand, lost_demand, minute_of
-from reservations.minutes import Minute, RefusalRate, minutes_since
+from reservations.demand import LostDemand, lost_demand
+from reservations.minutes import Minute, minutes_since, rate_since
 from reservations.models import StockMinute, StockReservation
 
 FEW = 8  # rows of each small list
@@ -64,10 +64,10 @@ def stock_health(request: HttpRequest, access: Access) -> HttpResponse:
         available=shelf["units"] - shelf["held"],
         holds=_holds(business.id, now),
         held_value=_held_value(business),
-        refused_now=_refusals(minutes, now - 5 * MINUTE),
-        refused_today=_refusals(minutes, now - DAY),
+        refused_now=rate_since(now - 5 * MINUTE, minutes),
+        refused_today=rate_since(now - DAY, minutes),
         reconciled=runs_here.get("stock-reconciliation"),
-        findings=Discrepancy.objects.filter(business=business, status=Discrepancy.Status.OPEN).count(),
+        findings=Discrepancy.objects.of(business.id).open().count(),
         jobs=jobs_of(runs | runs_here, late),
         low=_short(business.id, Alert.Kind.LOW_STOCK, shelves),
         out=_short(business.id, Alert.Kind.OUT_OF_STOCK, shelves),
@@ -91,12 +91,6 @@ def _held_value(business: Business) -> Decimal | None:
     pending = Order.objects.of(business.id).filter(status=Status.PENDING, currency=business.currency)
     value: Decimal | None = pending.aggregate(value=Sum("subtotal"))["value"]
     return value
-
-
-def _refusals(minutes: Iterable[Minute], since: datetime) -> RefusalRate:
-    """How many orders were refused in the last of these minutes."""
-    last = [minute for minute in minutes if minute.minute >= minute_of(since)]
-    return RefusalRate(sum(minute.placed for minute in last), sum(minute.refused for minute in last))
 
 
 # How many minutes a hold has left, in words: from, and up to.

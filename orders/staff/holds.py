@@ -17,7 +17,7 @@ from orders import services
 from orders.lifecycle import CancelReason, Status
 from orders.models import Order
 from orders.querysets import OrderQuerySet
-from orders.staff.page import PAGE, after, csv_file, show, turn_page
+from orders.staff.page import PAGE, csv_file, show, turn_page
 from orders_project.errors import InvalidRequest
 from reservations.models import StockReservation
 from reservations.querysets import StockReservationQuerySet
@@ -42,8 +42,7 @@ def holds(request: HttpRequest, access: Access) -> HttpResponseBase:
     orders = _pending(access.business.id, sku)
     if request.GET.get("format") == "csv":
         return csv_file("holds", CSV, _lines(orders, access.now))
-    rest = after(orders, "payment_due_at", request.GET.get("after", ""), newest_first=False)
-    page, later = turn_page(rest, "payment_due_at", newest_first=False)
+    page, later = turn_page(orders, "payment_due_at", request.GET.get("after", ""), newest_first=False)
     return show(
         request,
         access,

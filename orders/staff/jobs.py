@@ -12,7 +12,7 @@ from catalog.authentication import Access
 from catalog.jobs import LateJob, last_runs, late_jobs
 from catalog.models import JobRun
 from catalog.staff import staff_page
-from orders.staff.page import after, choice, csv_file, show, turn_page
+from orders.staff.page import choice, csv_file, show, turn_page
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def jobs(request: HttpRequest, access: Access) -> HttpResponseBase:
     runs = _runs(request, access, job, outcome)
     if request.GET.get("format") == "csv":
         return csv_file("jobs", [*CSV, "error"], runs.order_by("-started_at").values_list(*CSV, "told").iterator())
-    page, older = turn_page(after(runs, "started_at", request.GET.get("before", "")), "started_at")
+    page, older = turn_page(runs, "started_at", request.GET.get("before", ""))
     last = last_runs()
     return show(
         request,

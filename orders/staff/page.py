@@ -60,10 +60,14 @@ def choice(request: HttpRequest, name: str, choices: Iterable[str], default: str
 Row = TypeVar("Row", bound=Model)
 
 
-def turn_page(rows: QuerySet[Row], field: str, *, newest_first: bool = True) -> tuple[list[Row], str | None]:
-    """A page of a list in the order of an instant, and the position to go on after; None where it ends."""
+def turn_page(
+    rows: QuerySet[Row], field: str, position: str, *, newest_first: bool = True
+) -> tuple[list[Row], str | None]:
+    """A page of a list in the order of an instant, from a position on, and the position to go on after; None where
+    it ends. Raises what `after` does."""
     sign = "-" if newest_first else ""
-    found = list(rows.order_by(f"{sign}{field}", f"{sign}id")[: PAGE + 1])
+    rest = after(rows, field, position, newest_first=newest_first)
+    found = list(rest.order_by(f"{sign}{field}", f"{sign}id")[: PAGE + 1])
     last = found[PAGE - 1] if len(found) > PAGE else None
     return found[:PAGE], None if last is None else f"{getattr(last, field).isoformat()} {last.pk}"
 

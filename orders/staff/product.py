@@ -176,7 +176,7 @@ def _with_orders(business_id: UUID, holds: Iterable[tuple[int, datetime, UUID | 
 
 def _page(ledger: QuerySet[StockMovement], before: str) -> tuple[list[Line], str | None]:
     """A page of the ledger, the newest lines first, and where the next one begins."""
-    page, older = turn_page(after(ledger, "at", before), "at")
+    page, older = turn_page(ledger, "at", before)
     available = _available(after(ledger, "at", older)) if older else 0
     numbers = _numbers(page)
     lines = []

@@ -62,7 +62,7 @@ def verdict(access: Access, late: Sequence[LateJob]) -> Verdict:
         "findings",
         Severity.CRITICAL,
     )
-    unequal = Discrepancy.objects.filter(business_id=business_id, status=Discrepancy.Status.OPEN)
+    unequal = Discrepancy.objects.of(business_id).open()
     by_rule = dict(unequal.values_list("invariant").annotate(Count("id")))
     against(
         sum(by_rule.values()),
