@@ -5,11 +5,11 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTHONS = python3.11 python3.12 python3.13 python3.14 python3
 READY = .venv/.ready
 
-.PHONY: help run test test-fast bench check format lock clean
+.PHONY: help run test test-fast bench screenshots check format lock clean
 
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
-	while IFS='|' read -r target what; do printf '  make %-10s %s\n' "$$target" "$$what"; done
+	while IFS='|' read -r target what; do printf '  make %-11s %s\n' "$$target" "$$what"; done
 
 run: $(READY) ## Run all of it on this machine (PORT=8000, HOST=127.0.0.1); Ctrl-C stops it
 	@$(BIN)/python -m orders_project.local.run
@@ -22,6 +22,9 @@ test-fast: $(READY) ## The tests but the slow ones
 
 bench: $(READY) ## Every benchmark, into docs/performance.md; some of them: ROWS="1 2"
 	@$(BIN)/python -m benchmarks $(ROWS)
+
+screenshots: $(READY) ## Every page at 1280 and 375 px, light and dark, into var/screenshots (needs Chromium)
+	@$(BIN)/python -m orders_project.local.screenshots $(PAGES)
 
 check: $(READY) ## Format, lint, types, import arrows, missing migrations
 	@$(BIN)/ruff format --check --quiet .

@@ -5,6 +5,9 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+from django.contrib.auth import get_user_model
+from django.test import Client
+
 from benchmarks import data, stack
 from benchmarks.data import SKUS, Shop
 from benchmarks.load import THREADS, Load, wrk
@@ -84,3 +87,11 @@ def _hold_against(load: Load, written: float, connections: int) -> None:
     """Every answer wrote what it said, and nothing else was written but what was under way at the end."""
     if not load.answers <= written <= load.answers + connections:
         raise Failed(f"{load.answers} answers, but {written:g} in the database")
+
+
+def staff_headers() -> dict[str, str]:
+    """What the browser of somebody who runs Holdfast sends: they are signed in."""
+    browser = Client()
+    person, _ = get_user_model().objects.get_or_create(username="staff", is_staff=True, is_superuser=True)
+    browser.force_login(person)
+    return {"Cookie": f"sessionid={browser.cookies['sessionid'].value}"}

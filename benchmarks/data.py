@@ -65,8 +65,8 @@ def add_buyers(shop: Shop, first: int, last: int) -> None:
         database.execute(
             """
             INSERT INTO customers_customer
-                (id, business_id, name, phone, created_at, total_orders, total_spent, engagement_score)
-            SELECT uuidv7(), %(business)s, 'Buyer ' || n, '+44' || (7700000000 + n), now(), 0, 0, 0
+                (id, business_id, name, phone, note, created_at, total_orders, total_spent, engagement_score)
+            SELECT uuidv7(), %(business)s, 'Buyer ' || n, '+44' || (7700000000 + n), '', now(), 0, 0, 0
             FROM generate_series(%(first)s::bigint, %(last)s) AS n
             ON CONFLICT DO NOTHING
             """,

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db.models import F
 
-from catalog.errors import AlertNotFound, NotAllowed
+from catalog.errors import AlertClosed, AlertNotFound, NotAllowed
 from catalog.live import feed
 from catalog.models import Alert
 from orders_project.errors import InvalidRequest
@@ -132,6 +132,50 @@ def _told(alert: Alert) -> dict[str, Any]:
 # --- What people do with them ------------------------------------------------------------------
 
 
+def find_alert(*, business_id: UUID | None, alert_id: UUID, locked: bool = False) -> Alert:
+    """An alert of a business, or about Holdfast itself; without a business, only one of the latter.
+
+    Raises AlertNotFound.
+    """
+    visible = Alert.objects.only_of(None) if business_id is None else Alert.objects.of(business_id)
+    found = visible.filter(id=alert_id)
+    alert = (found.lock() if locked else found).first()
+    if alert is None:
+        raise AlertNotFound("There is no such alert.", alert=str(alert_id))
+    return alert
+
+
+def _to_answer(business_id: UUID | None, alert_id: UUID) -> Alert:
+    """The alert, locked, for who may answer it."""
+    alert = find_alert(business_id=business_id, alert_id=alert_id, locked=True)
+    if alert.business_id != business_id:
+        raise NotAllowed("This alert is about Holdfast itself; who runs Holdfast answers it.", alert=str(alert_id))
+    if alert.closed_at is not None:
+        raise AlertClosed(
+            "This alert is closed: what it told of is over.",
+            alert=str(alert_id),
+            closed_at=alert.closed_at.isoformat(),
+        )
+    return alert
+
+
+@one_transaction
+def answer(
+    *, business_id: UUID | None, alert_id: UUID, said: Mapping[str, Any], actor: str, now: datetime
+) -> Alert:
+    """`acknowledge` the alert if `acknowledged` is said, `snooze` it if `snoozed_until` is: all of it or nothing.
+
+    Raises what they raise.
+    """
+    alert = _to_answer(business_id, alert_id)
+    whose: dict[str, Any] = {"business_id": business_id, "alert_id": alert_id, "actor": actor, "now": now}
+    if "acknowledged" in said:
+        alert = acknowledge(acknowledged=said["acknowledged"], **whose)
+    if "snoozed_until" in said:
+        alert = snooze(until=said["snoozed_until"], **whose)
+    return alert
+
+
 @one_transaction
 def acknowledge(
     *, business_id: UUID | None, alert_id: UUID, actor: str, now: datetime, acknowledged: bool = True
@@ -139,9 +183,9 @@ def acknowledge(
     """Somebody has seen the alert and sees to it, or, with `acknowledged` False, takes that back. The first who
     says so is the one who is named.
 
-    Raises AlertNotFound, and NotAllowed for a business that answers an alert about Holdfast itself.
+    Raises AlertNotFound, AlertClosed, and NotAllowed for a business that answers an alert about Holdfast itself.
     """
-    alert = _find(business_id, alert_id)
+    alert = _to_answer(business_id, alert_id)
     if acknowledged != (alert.acknowledged_at is not None):
         alert.acknowledged_at = now if acknowledged else None
         alert.acknowledged_by = actor if acknowledged else ""
@@ -155,10 +199,10 @@ def snooze(
 ) -> Alert:
     """Don't remind anybody of the alert `until` then, and tell of it again if it is still so; None wakes it.
 
-    Raises AlertNotFound, NotAllowed as `acknowledge` does, InvalidRequest for an instant that is over, or more
-    than LONGEST_SNOOZE ahead.
+    Raises AlertNotFound, AlertClosed, NotAllowed as `acknowledge` does, InvalidRequest for an instant that is
+    over, or more than LONGEST_SNOOZE ahead.
     """
-    alert = _find(business_id, alert_id)
+    alert = _to_answer(business_id, alert_id)
     if until is not None and not now < until <= now + LONGEST_SNOOZE:
         raise InvalidRequest.at(
             "snoozed_until",
@@ -168,15 +212,4 @@ def snooze(
     alert.snoozed_until = until
     alert.snoozed_by = actor if until else ""
     alert.save(update_fields=["snoozed_until", "snoozed_by"])
-    return alert
-
-
-def _find(business_id: UUID | None, alert_id: UUID) -> Alert:
-    """The alert, locked. Without a business: one about Holdfast itself."""
-    visible = Alert.objects.only_of(None) if business_id is None else Alert.objects.of(business_id)
-    alert = visible.filter(id=alert_id).lock().first()
-    if alert is None:
-        raise AlertNotFound("There is no such alert.", alert=str(alert_id))
-    if alert.business_id != business_id:
-        raise NotAllowed("This alert is about Holdfast itself; who runs Holdfast answers it.", alert=str(alert_id))
     return alert

@@ -15,7 +15,8 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
 from catalog.errors import BusinessNeeded, NotAllowed, NotAuthenticated
-from catalog.models import ApiKey, Business
+from catalog.models import Business
+from catalog.rights import DOING, OF_ROLE, OF_SCOPE, Right
 from catalog.services import hash_secret
 from orders_project.clock import database_now
 from orders_project.logs import also_about
@@ -29,12 +30,20 @@ class Access:
 
     business: Business
     actor: str
-    may_write: bool
+    rights: frozenset[Right]
     throttle_as: str | None
     now: datetime
 
     def __post_init__(self) -> None:
         also_about(business=str(self.business.id))
+
+    def check(self, right: Right) -> None:
+        """Raises NotAllowed for who doesn't have the right."""
+        if right not in self.rights:
+            raise NotAllowed(
+                f"You can't {DOING[right]} here. Ask an owner for a role that may, or use a key that may write.",
+                needed=right,
+            )
 
 
 def access_of(request: Request) -> Access:
@@ -70,20 +79,10 @@ def access_of_key(key: str) -> Access:
     return Access(
         business=Business.from_db(None, BUSINESS, business),
         actor=f"key:{name}",
-        may_write=scope == ApiKey.Scope.WRITE,
+        rights=OF_SCOPE[scope],
         throttle_as=str(key_id) if throttled else None,
         now=now,
     )
-
-
-def check_may_write(access: Access) -> None:
-    """Raises NotAllowed for an access that can only read."""
-    if not access.may_write:
-        raise NotAllowed(
-            "You can only read here. Use a key that may write, or ask an owner for another role.",
-            scope="read",
-            needed="write",
-        )
 
 
 def key_in(authorization: str) -> str | None:
@@ -103,12 +102,12 @@ class ApiKeyAuthentication(BaseAuthentication):
         return "Api-Key"
 
 
-def access_of_person(user: AbstractBaseUser, business: Business, *, may_write: bool) -> Access:
+def access_of_person(user: AbstractBaseUser, business: Business, rights: frozenset[Right]) -> Access:
     """The way in of someone who is signed in, to a business that is theirs."""
     return Access(
         business=business,
         actor=f"person:{user.get_username()}",
-        may_write=may_write,
+        rights=rights,
         throttle_as=f"user-{user.pk}",
         now=database_now(),
     )
@@ -136,14 +135,16 @@ class StaffSessionAuthentication(SessionAuthentication):
                 businesses=slugs,
             )
         (membership,) = memberships
-        return user, access_of_person(user, membership.business, may_write=membership.may_write)
+        return user, access_of_person(user, membership.business, OF_ROLE[membership.role])
 
 
 class BusinessAccess(BasePermission):
-    """Reading needs a key or a staff session; changing needs one that may write."""
+    """Reading needs a key or a staff session; changing needs the right that the view names in `rights` for the
+    method."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         access = access_of(request)
-        if request.method not in SAFE_METHODS:
-            check_may_write(access)
+        method = str(request.method)
+        if method not in SAFE_METHODS and hasattr(view, method.lower()):
+            access.check(view.rights[method])
         return True

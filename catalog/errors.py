@@ -22,6 +22,24 @@ class StockBelowReserved(DomainError):
     example = {"stock_quantity": 5, "reserved_stock": 3, "delta": -4}
 
 
+class CountRefused(DomainError):
+    """`rows` tells of each product that was refused: what was counted, what its shelf has, what of it is held."""
+
+    code = "count_refused"
+    title = "The shelf is not as it was when it was counted"
+    example = {
+        "rows": [
+            {
+                "product": "01939f2e-6b7c-7cc3-98c4-dc0c0c07398f",
+                "sku": "MUG-01",
+                "counted": 2,
+                "stock_quantity": 5,
+                "reserved_stock": 3,
+            }
+        ]
+    }
+
+
 class KeyReused(DomainError):
     code = "idempotency_key_reused"
     status = 422
@@ -39,8 +57,8 @@ class NotAuthenticated(DomainError):
 class NotAllowed(DomainError):
     code = "not_allowed"
     status = 403
-    title = "This key may not do that"
-    example = {"scope": "read", "needed": "write"}
+    title = "You may not do that here"
+    example = {"needed": "orders"}
 
 
 class BusinessNeeded(DomainError):
@@ -55,3 +73,35 @@ class AlertNotFound(DomainError):
     status = 404
     title = "There is no such alert"
     example = {"alert": "01939f2e-6b7c-7cc3-98c4-dc0c0c07398f"}
+
+
+class AlertClosed(DomainError):
+    code = "alert_closed"
+    title = "What this alert tells of is over"
+    example = {"alert": "01939f2e-6b7c-7cc3-98c4-dc0c0c07398f", "closed_at": "2026-11-23T10:15:00Z"}
+
+
+class MemberNotFound(DomainError):
+    code = "member_not_found"
+    status = 404
+    title = "They don’t work here"
+    example = {"member": "01939f2e-6b7c-7cc3-98c4-dc0c0c07398f"}
+
+
+class OwnPlace(DomainError):
+    code = "own_place"
+    title = "Nobody changes their own role"
+    example = {"member": "01939f2e-6b7c-7cc3-98c4-dc0c0c07398f"}
+
+
+class LastOwner(DomainError):
+    code = "last_owner"
+    title = "A business keeps an owner"
+    example = {"member": "01939f2e-6b7c-7cc3-98c4-dc0c0c07398f"}
+
+
+class ApiKeyNotFound(DomainError):
+    code = "api_key_not_found"
+    status = 404
+    title = "There is no such key"
+    example = {"key": "01939f2e-6b7c-7cc3-98c4-dc0c0c07398f"}

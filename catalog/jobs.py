@@ -11,7 +11,7 @@ import functools
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 from uuid import UUID
 
@@ -36,8 +36,6 @@ LONGEST_RUN = timedelta(seconds=settings.CELERY_TASK_TIME_LIMIT)
 SHORTEST_LOCK = timedelta(seconds=30)
 # How long after two periods a job is late: a worker that starts, or has much to do, may skip a tick.
 SLACK = timedelta(seconds=60)
-
-_awake_since = datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +160,21 @@ def last_runs(business_id: UUID | None = None) -> dict[str, JobRun]:
     return {run.job: run for run in runs}
 
 
-def late_jobs(now: datetime, runs: Mapping[str, JobRun] | None = None) -> list[LateJob]:
-    """The jobs that have not been started for two periods and a bit, as when their worker is dead. `runs` are the
-    last ones, for who has them.
+def waiting_since(runs: Mapping[str, JobRun]) -> dict[str, datetime]:
+    """Since when each job of the schedule is waited for, given the last runs: since its last start or, if it never
+    ran, since the database was last migrated, as for a new installation and mostly for a release with new jobs."""
+    since = {name: run.started_at for name, run in runs.items()}
+    if settings.SCHEDULE.keys() - since:
+        ((migrated_at,),) = select("SELECT max(applied) FROM django_migrations")
+        return dict.fromkeys(settings.SCHEDULE, migrated_at) | since
+    return since
 
-    One that never ran is late when this process has waited for it so long. One that fails is not late.
-    """
-    started = {name: run.started_at for name, run in (last_runs() if runs is None else runs).items()}
-    jobs = [LateJob(name, started.get(name, _awake_since), _every(name)) for name in settings.SCHEDULE]
+
+def late_jobs(now: datetime, runs: Mapping[str, JobRun] | None = None) -> list[LateJob]:
+    """The jobs that have been waited for longer than two periods and a bit, as when their worker is dead. `runs`
+    are the last ones, for who has them. One that fails is not late."""
+    since = waiting_since(last_runs() if runs is None else runs)
+    jobs = [LateJob(name, since[name], _every(name)) for name in settings.SCHEDULE]
     return [job for job in jobs if job.since + 2 * job.every + SLACK < now]
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Sum
+from django.db.models.functions import Coalesce
 
 if TYPE_CHECKING:
     from catalog.models import Alert, ApiKey, JobRun, Product, Stock, StockMovement  # noqa: F401  (type arguments)
@@ -40,6 +41,23 @@ class ProductQuerySet(models.QuerySet["Product"]):
         found = re.escape(words)
         return self.filter(Q(name__iregex=found) | Q(sku__iregex=found))
 
+    def short(self) -> ProductQuerySet:
+        """Products of which no more is available than where they are low: those that are out among them."""
+        threshold = Coalesce("low_stock_threshold", "business__low_stock_default")
+        return self.filter(stock__stock_quantity__lte=F("stock__reserved_stock") + threshold)
+
+    def out(self) -> ProductQuerySet:
+        """Products of which nothing is available."""
+        return self.filter(stock__stock_quantity__lte=F("stock__reserved_stock"))
+
+    def held(self) -> ProductQuerySet:
+        """Products of which units are held for orders."""
+        return self.filter(stock__reserved_stock__gt=0)
+
+    def lock(self) -> ProductQuerySet:
+        """Lock the products for change, in key order; orders of them don't wait for it."""
+        return self.order_by("id").select_for_update(no_key=True, of=("self",))
+
 
 class StockQuerySet(models.QuerySet["Stock"]):
     def of(self, business_id: UUID) -> StockQuerySet:
@@ -60,6 +78,11 @@ class StockQuerySet(models.QuerySet["Stock"]):
 class StockMovementQuerySet(models.QuerySet["StockMovement"]):
     def of(self, business_id: UUID) -> StockMovementQuerySet:
         return self.filter(business_id=business_id)
+
+    def units_sold(self, product_ids: Iterable[UUID], *, since: datetime) -> dict[UUID, int]:
+        """How many units of each of these products were sold since then; none of those that sold nothing."""
+        sold = self.filter(product_id__any_of=product_ids, kind="sold", at__gte=since)
+        return dict(sold.values_list("product_id").annotate(units=-Sum("stock_delta")))
 
 
 class AlertQuerySet(models.QuerySet["Alert"]):

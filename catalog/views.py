@@ -12,9 +12,10 @@ from rest_framework.views import APIView
 
 from catalog import alerts, services
 from catalog.authentication import access_of
-from catalog.errors import AlertNotFound, KeyReused, ProductNotFound, StockBelowReserved
+from catalog.errors import AlertClosed, AlertNotFound, KeyReused, ProductNotFound, StockBelowReserved
 from catalog.filters import AlertFilter, ProductFilter, StockMovementFilter
 from catalog.models import Alert, Product, Stock, StockMovement
+from catalog.rights import Right
 from catalog.schema import refusals
 from catalog.serializers import (
     AlertSerializer,
@@ -96,6 +97,8 @@ class AvailabilityList(APIView):
 class StockAdjustments(APIView):
     """Correct the count of a product."""
 
+    rights = {"POST": Right.STOCK}
+
     @extend_schema(
         tags=["Stock"],
         parameters=[IF_MATCH, IDEMPOTENCY_KEY, ETAG],
@@ -139,24 +142,34 @@ class AlertList(ListAPIView[Alert]):
         return super().get(request, *args, **kwargs)
 
 
+@extend_schema(tags=["Alerts"])
 class AlertDetail(APIView):
-    """Say that somebody sees to an alert, or put it to sleep."""
+    """One alert, and what somebody does about it."""
+
+    rights = {"PATCH": Right.ALERTS}
+
+    @extend_schema(responses={200: AlertSerializer, **refusals(AlertNotFound)})
+    def get(self, request: Request, alert_id: Any) -> Response:
+        """An alert of the business, or one about Holdfast itself, open or closed."""
+        check_parameters(request, set())
+        alert = alerts.find_alert(business_id=access_of(request).business.id, alert_id=alert_id)
+        return Response(AlertSerializer(alert).data)
 
     @extend_schema(
-        tags=["Alerts"],
         request=AnswerSerializer,
-        responses={200: AlertSerializer, **refusals(AlertNotFound, body=True)},
+        responses={200: AlertSerializer, **refusals(AlertNotFound, AlertClosed, body=True)},
     )
     def patch(self, request: Request, alert_id: Any) -> Response:
+        """Say that somebody sees to an open alert, or put it to sleep."""
         check_parameters(request, set())
         access = access_of(request)
-        body = read_body(request, AnswerSerializer)
-        whose = {"business_id": access.business.id, "alert_id": alert_id, "actor": access.actor, "now": access.now}
-        # What may be refused comes first, so that a refusal leaves nothing done.
-        if "snoozed_until" in body:
-            alert = alerts.snooze(until=body["snoozed_until"], **whose)
-        if "acknowledged" in body:
-            alert = alerts.acknowledge(acknowledged=body["acknowledged"], **whose)
+        alert = alerts.answer(
+            business_id=access.business.id,
+            alert_id=alert_id,
+            said=read_body(request, AnswerSerializer),
+            actor=access.actor,
+            now=access.now,
+        )
         return Response(AlertSerializer(alert).data)
 
 

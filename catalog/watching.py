@@ -8,7 +8,7 @@ from django.db import connection
 
 from catalog.alerts import Condition, Kind, Severity, settle
 from catalog.digest import send_digest
-from catalog.jobs import last_runs, late_jobs
+from catalog.jobs import late_jobs
 
 SHELF_KINDS = (Kind.LOW_STOCK, Kind.OUT_OF_STOCK)
 
@@ -79,8 +79,7 @@ OFTEN = timedelta(minutes=1)  # what runs more often than this keeps promises, a
 def watch_jobs(*, now: datetime) -> None:
     """Open and close the alerts of jobs that have not run in time. The web asks this too, and it sends the mail
     itself: a worker that is dead can't tell of it."""
-    runs = last_runs()
-    late = late_jobs(now, runs)
+    late = late_jobs(now)
     conditions = [
         Condition(
             Kind.JOB_LATE,
@@ -91,8 +90,6 @@ def watch_jobs(*, now: datetime) -> None:
         )
         for job in late
     ]
-    # Of a job that never ran a process that has not waited long enough can't say that it is not late.
-    known = [*runs, *(job.job for job in late)]
-    settle(business_id=None, kinds=[Kind.JOB_LATE], conditions=conditions, subjects=known, now=now)
+    settle(business_id=None, kinds=[Kind.JOB_LATE], conditions=conditions, now=now)
     if late:
         send_digest(business_id=None, now=now)

@@ -22,3 +22,25 @@ class InvalidPhone(DomainError):
     status = 422
     title = "This is not a telephone number"
     example = {"phone": "12", "country": "GB"}
+
+
+class IdentityTaken(DomainError):
+    """`field` is phone or external_id, and `customer` the one who has it."""
+
+    code = "customer_identity_taken"
+    title = "Another customer has this"
+    example = {"field": "phone", "value": "+447700900123", "customer": "01939f2e-6b7c-7cc3-98c4-dc0c0c07398f"}
+
+
+class SameCustomer(DomainError):
+    code = "same_customer"
+    status = 422
+    title = "These are not two customers"
+    example = {"customer": "01939f2e-6b7c-7cc3-98c4-dc0c0c07398f"}
+
+
+class NotesTooLong(DomainError):
+    code = "notes_too_long"
+    status = 422
+    title = "The notes of both don't fit in one"
+    example = {"longest": 5000}

@@ -1,5 +1,7 @@
 """Who buys, and what they have been worth so far."""
 
+import hashlib
+import json
 from decimal import Decimal
 from typing import ClassVar
 
@@ -27,6 +29,7 @@ class Customer(models.Model):
         blank=True,
         help_text="What your other systems call this customer.",
     )
+    note = models.TextField(max_length=5000, blank=True, help_text="Only your own people see it.")
     created_at = models.DateTimeField(editable=False)
 
     # Counters, moved in the transaction that moves the order. They count what was paid and kept: orders
@@ -42,6 +45,9 @@ class Customer(models.Model):
     engagement_score = models.PositiveSmallIntegerField(default=0, editable=False)
 
     objects: ClassVar[CustomerQuerySet] = CustomerQuerySet.as_manager()  # type: ignore[assignment]
+
+    # What people say of a customer, and may put right.
+    ON_FILE = ("name", "phone", "email", "external_id", "note")
 
     class Meta:
         constraints = [
@@ -85,6 +91,12 @@ class Customer(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def edition(self) -> str:
+        """Another one whenever what is on file is changed: so a form can tell what its reader saw."""
+        told = [getattr(self, field) for field in self.ON_FILE]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
     @property
     def currency(self) -> str:

@@ -15,6 +15,7 @@ from customers.errors import CustomerNotFound
 from customers.filters import CustomerFilter
 from customers.models import Customer
 from customers.serializers import CustomerSerializer
+from customers.services import find_customer
 from orders_project.api.filters import check_parameters
 
 
@@ -41,8 +42,5 @@ class CustomerDetail(APIView):
     @extend_schema(tags=["Customers"], responses={200: CustomerSerializer, **refusals(CustomerNotFound)})
     def get(self, request: Request, customer_id: Any) -> Response:
         check_parameters(request, set())
-        customers = Customer.objects.of(access_of(request).business.id).select_related("business")
-        customer = customers.filter(id=customer_id).first()
-        if customer is None:
-            raise CustomerNotFound("There is no such customer.", customer=str(customer_id))
+        customer = find_customer(business_id=access_of(request).business.id, customer_id=customer_id)
         return Response(CustomerSerializer(customer).data)

@@ -151,4 +151,30 @@ class DiscrepancyClosed(DomainError):
 class BooksChanged(DomainError):
     code = "books_changed"
     title = "The books are not as they were found any more"
-    example = {"found": "MUG-01: its shelf counts 12 units, its ledger 10."}
+    example = {"found": "MUG-01: 12 on the shelf, 10 by its ledger."}
+
+
+class BulkRunNotFound(DomainError):
+    code = "bulk_run_not_found"
+    status = 404
+    title = "There is no such bulk run"
+    example = {"run": "01939f2e-6b7c-7cc3-98c4-dc0c0c07398f"}
+
+
+class BulkRunConfirmed(DomainError):
+    code = "bulk_run_confirmed"
+    title = "This bulk run is being done already"
+    example = {"actor": "person:ada", "confirmed_at": "2026-11-23T10:15:00Z"}
+
+
+class NoOrders(DomainError):
+    code = "no_orders"
+    status = 422
+    title = "No order was chosen"
+
+
+class TooManyOrders(DomainError):
+    code = "too_many_orders"
+    status = 422
+    title = "These are too many orders at once"
+    example = {"most": 10000}

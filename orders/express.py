@@ -7,6 +7,7 @@ from uuid import UUID
 
 from catalog.authentication import Access
 from catalog.express import KeyLane
+from catalog.rights import Right
 from orders import doorway
 from orders.plain import read_placement, read_placements, read_receipt, read_receipts
 from orders.services import Placed, Placement, Receipt
@@ -26,7 +27,7 @@ class PlacingLane(KeyLane[Placement]):
     route = "api/v1/orders"
     largest_body = LARGEST_BODY
     most_together = MOST_TOGETHER
-    writes = True
+    right = Right.ORDERS
 
     def read(self, plain: Plain) -> Placement | None:
         key = plain.headers.get(b"idempotency-key")
@@ -59,7 +60,7 @@ class PaymentLane(KeyLane[Receipt]):
     route = "api/v1/orders/<uuid:order_id>/payment"
     largest_body = LARGEST_BODY
     most_together = MOST_TOGETHER
-    writes = True
+    right = Right.PAYMENTS
 
     def read(self, plain: Plain) -> Receipt | None:
         return read_receipt(plain.body, UUID(plain.path[1]))
@@ -79,7 +80,6 @@ class BulkLane(KeyLane[bytes]):
 
     largest_body = LARGEST_BULK_BODY
     most_together = 1
-    writes = True
 
     def read(self, plain: Plain) -> bytes:
         return plain.body
@@ -99,6 +99,7 @@ class BulkPlacingLane(BulkLane):
 
     method = "POST"
     route = "api/v1/orders/bulk"
+    right = Right.ORDERS
 
     def results(self, access: Access, body: bytes) -> dict[str, Any] | None:
         asked = read_placements(body)
@@ -110,6 +111,7 @@ class BulkPaymentLane(BulkLane):
 
     method = "PATCH"
     route = "api/v1/orders/bulk/payment"
+    right = Right.PAYMENTS
 
     def results(self, access: Access, body: bytes) -> dict[str, Any] | None:
         told = read_receipts(body)

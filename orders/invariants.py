@@ -106,8 +106,9 @@ INVARIANTS = {
     """,
     "I6 open and sold orders hold just what they list": f"""
         SELECT orders.id, format(
-            '%s %s: product %s, ordered %s, held %s',
-            orders.number, orders.status, product_id, item.units, hold.units)
+            '%s %s: of %s %s ordered, %s held',
+            orders.number, orders.status, (SELECT sku FROM catalog_product WHERE id = product_id),
+            coalesce(item.units, 0), coalesce(hold.units, 0))
         FROM (
             SELECT order_id, product_id, sum(quantity) AS units FROM orders_orderitem GROUP BY order_id, product_id
         ) AS item
@@ -160,8 +161,10 @@ INVARIANTS = {
     """,
     "I12 the payment status is what was captured less what was refunded": """
         SELECT orders.id, format(
-            '%s %s of %s at %s: captured %s at %s, refunded %s',
-            number, payment_status, total, paid_at, captured, captured_at, refunded)
+            '%s %s: %s captured of %s, %s refunded%s', number, payment_status,
+            coalesce(trim_scale(captured), 0), trim_scale(total), coalesce(trim_scale(refunded), 0), CASE
+                WHEN paid_at <> captured_at
+                THEN format('; paid at %s, captured at %s', paid_at, captured_at) END)
         FROM orders_order AS orders
         LEFT JOIN (
             SELECT order_id,
@@ -183,8 +186,8 @@ INVARIANTS = {
     """,
     "I12b customers' counters are what their orders say": f"""
         SELECT customer.id, format(
-            '%s orders and %s on file, %s and %s by the orders',
-            total_orders, total_spent, coalesce(orders, 0), coalesce(spent, 0))
+            'A customer with %s orders and %s on file, %s and %s by the orders',
+            total_orders, trim_scale(total_spent), coalesce(orders, 0), trim_scale(coalesce(spent, 0)))
         FROM customers_customer AS customer
         LEFT JOIN (
             SELECT customer_id, count(*) AS orders, sum(total - coalesce(refunded, 0)) AS spent,

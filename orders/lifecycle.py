@@ -18,8 +18,8 @@ class PaymentStatus(models.TextChoices):
     PENDING = "pending"
     PAID = "paid"
     FAILED = "failed"
-    REFUND_DUE = "refund_due"
-    PARTIALLY_REFUNDED = "partially_refunded"
+    REFUND_DUE = "refund_due", "refund due"
+    PARTIALLY_REFUNDED = "partially_refunded", "partially refunded"
     REFUNDED = "refunded"
 
 

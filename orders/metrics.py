@@ -8,7 +8,7 @@ from prometheus_client import Counter
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from catalog.jobs import last_runs
+from catalog.jobs import last_runs, waiting_since
 from catalog.models import Alert, JobRun
 from orders.errors import InsufficientStock
 from orders.services import Placed
@@ -92,14 +92,17 @@ class State(Collector):
 
     def _jobs(self) -> Iterator[Metric]:
         started = GaugeMetricFamily(
-            "holdfast_job_last_start_timestamp_seconds", "When a job was last started.", labels=["job"]
+            "holdfast_job_last_start_timestamp_seconds",
+            "When a job was last started; if it never was, since when it is waited for.",
+            labels=["job"],
         )
         failed = GaugeMetricFamily(
             "holdfast_job_last_run_failed", "Whether the last run of a job failed: 1 or 0.", labels=["job"]
         )
-        for job, run in last_runs().items():
-            started.add_metric([job], run.started_at.timestamp())
-            failed.add_metric([job], run.outcome == JobRun.Outcome.FAILED)
+        runs = last_runs()
+        for job, since in waiting_since(runs).items():
+            started.add_metric([job], since.timestamp())
+            failed.add_metric([job], job in runs and runs[job].outcome == JobRun.Outcome.FAILED)
         yield started
         yield failed
 

@@ -19,7 +19,7 @@ from customers.models import Customer
 from orders.lifecycle import SOLD, PaymentStatus, Status
 
 if TYPE_CHECKING:
-    from orders.models import Discrepancy, Order  # noqa: F401  (type arguments)
+    from orders.models import BulkRow, BulkRun, Discrepancy, Order  # noqa: F401  (type arguments)
 
 FEW = 1000  # matches that are fetched one by one rather than looked for in the list
 
@@ -41,6 +41,44 @@ class OrderQuerySet(models.QuerySet["Order"]):
         """Pending orders whose time to be paid is over."""
         return self.filter(status=Status.PENDING, payment_due_at__lte=now)
 
+    def due_between(self, start: datetime, end: datetime) -> OrderQuerySet:
+        """Pending orders whose time to be paid is over after `start`, and by `end`."""
+        return self.filter(status=Status.PENDING, payment_due_at__gt=start, payment_due_at__lte=end)
+
+    def to_pack(self) -> OrderQuerySet:
+        """Orders that are paid, and that nobody packs yet."""
+        return self.filter(status=Status.PAID)
+
+    def processing_since(self, instant: datetime) -> OrderQuerySet:
+        """Orders that have been packed since an instant or longer, and have no parcel yet."""
+        events = apps.get_model("orders", "OrderEvent").objects
+        began = events.filter(order=OuterRef("pk"), business=OuterRef("business"), kind="processing")
+        # Asked of one order after the other: they are few, events are many. An imported order has no such event.
+        since = Coalesce(Subquery(began.values("at")[:1]), F("paid_at"))
+        return self.alias(since=since).filter(status=Status.PROCESSING, since__lte=instant)
+
+    def paid_late(self) -> OrderQuerySet:
+        """Orders that were cancelled for want of money, and that the money brought back to life."""
+        events = apps.get_model("orders", "OrderEvent").objects
+        late = events.filter(order=OuterRef("pk"), business=OuterRef("business"), kind="paid_late")
+        return self.filter(Exists(late))
+
+    def paid_unbooked(self, since: datetime) -> OrderQuerySet:
+        """Orders made after an instant that wait for their money, or were cancelled for want of it, though money
+        came in. No verb leaves such an order behind."""
+        payments = apps.get_model("orders", "Payment").objects
+        came = payments.filter(order=OuterRef("pk"), business=OuterRef("business"), kind="capture", amount__gt=0)
+        return self.filter(
+            Exists(came),
+            created_at__gte=since,
+            status__in=[Status.PENDING, Status.CANCELLED],
+            payment_status__in=[PaymentStatus.PENDING, PaymentStatus.FAILED],
+        )
+
+    def to_refund(self) -> OrderQuerySet:
+        """Orders that were called off with money that has not gone back."""
+        return self.filter(payment_status=PaymentStatus.REFUND_DUE)
+
     def placed_since(self, instant: datetime) -> OrderQuerySet:
         """Orders made after an instant that were not called off."""
         return self.filter(created_at__gt=instant).exclude(status=Status.CANCELLED)
@@ -59,12 +97,10 @@ class OrderQuerySet(models.QuerySet["Order"]):
         )
 
     def owing(self) -> models.QuerySet[Any]:
-        """Orders that were called off with money that has not gone back; `owed` is how much of it."""
+        """The orders to refund; `owed` is how much of the money has not gone back."""
         refunds = apps.get_model("orders", "Payment").objects.filter(order=OuterRef("pk"), kind="refund")
         refunded = refunds.order_by().values("order").annotate(sum=Sum("amount")).values("sum")
-        return self.filter(payment_status=PaymentStatus.REFUND_DUE).annotate(
-            owed=F("total") - Coalesce(Subquery(refunded), Decimal(0))
-        )
+        return self.to_refund().annotate(owed=F("total") - Coalesce(Subquery(refunded), Decimal(0)))
 
     def with_sku(self, sku: str) -> OrderQuerySet:
         items = apps.get_model("orders", "OrderItem").objects
@@ -104,3 +140,27 @@ class DiscrepancyQuerySet(models.QuerySet["Discrepancy"]):
     def open(self) -> DiscrepancyQuerySet:
         """Findings that nobody has set right, and that are still so."""
         return self.filter(status="open")
+
+
+class BulkRunQuerySet(models.QuerySet["BulkRun"]):
+    def of(self, business_id: UUID) -> BulkRunQuerySet:
+        return self.filter(business_id=business_id)
+
+    def open(self) -> BulkRunQuerySet:
+        """Runs that were confirmed and have not ended."""
+        return self.filter(confirmed_at__isnull=False, ended_at__isnull=True)
+
+    def unconfirmed(self) -> BulkRunQuerySet:
+        """Runs that are only looked over as yet."""
+        return self.filter(confirmed_at__isnull=True)
+
+
+class BulkRowQuerySet(models.QuerySet["BulkRow"]):
+    def waiting(self) -> BulkRowQuerySet:
+        """Rows that are still to be done."""
+        return self.filter(outcome="waiting")
+
+    def take(self) -> BulkRow | None:
+        """The next one that nobody else is doing, locked until the transaction ends."""
+        rows = self.waiting().order_by("position")
+        return rows.select_for_update(no_key=True, skip_locked=True, of=("self",)).first()

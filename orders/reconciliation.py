@@ -29,14 +29,16 @@ ACTOR = "job:stock-reconciliation"
 AT_MOST = 200  # findings of each rule in one run; when they are set right, the next run finds the others
 
 STOCK, HELD, WORTH = "I4", "I2", "I12b"  # what there are remedies for
-# What there is none for, for only a person can find out what is true; and what they can do.
+# What a person can do where there is no remedy, for only they can find out what is true.
 ADVICE = {
+    STOCK: "Its shelf was deleted in the database by hand. Find it in a backup.",
+    HELD: "More is held than the shelf has. Count the shelf: put right what it counts, or release holds.",
     "I6": "Look whether the goods are still there. If not, cancel the order and give the money back.",
     "I7": "Somebody changed the order, its payment or its hold past Holdfast. Cancel it, or ask who did.",
-    "I12": "Compare the order's payments with what your payment provider says.",
+    "I12": "Compare the order’s payments with what your payment provider says.",
     "I14": "Rows were deleted in the database by hand. Find the order in a backup.",
 }
-RULES = (STOCK, HELD, WORTH, *ADVICE)
+RULES = (WORTH, *ADVICE)
 
 KEEP_COUNTER, BACK_TO_LEDGER, HOLD_SUM, RECOUNT = "keep_counter", "back_to_ledger", "hold_sum", "recount"
 
@@ -113,7 +115,7 @@ def _shelf_faults(business_id: UUID, product_id: UUID, there: Books | None) -> l
     """What is off with a product's books."""
     sku = Product.objects.of(business_id).values_list("sku", flat=True).get(id=product_id)
     if there is None:
-        return [Fault(STOCK, str(product_id), f"{sku} has no shelf. Find it in a backup.")]
+        return [Fault(STOCK, str(product_id), f"{sku} has no shelf.")]
     return [*_stock_faults(sku, product_id, there), *_hold_faults(sku, product_id, there)]
 
 
@@ -121,13 +123,13 @@ def _stock_faults(sku: str, product_id: UUID, there: Books) -> Iterable[Fault]:
     counter, ledger = there.stock_quantity, there.ledger_stock
     if counter == ledger:
         return
-    keep = {"name": KEEP_COUNTER, "label": f"Keep {counter} on the shelf, and say so in the ledger"}
-    back = {"name": BACK_TO_LEDGER, "label": f"Set the shelf back to {ledger}, as the ledger says"}
+    keep = {"name": KEEP_COUNTER, "label": f"Keep {_units(counter)} on the shelf, and say so in the ledger"}
+    back = {"name": BACK_TO_LEDGER, "label": f"Set the shelf back to {_units(ledger)}, as the ledger says"}
     possible = [keep, back] if ledger >= there.reserved_stock else [keep]
     yield Fault(
         STOCK,
         str(product_id),
-        f"{sku}: its shelf counts {counter} units, its ledger {ledger}.",
+        f"{sku}: {_units(counter)} on the shelf, {_units(ledger)} by its ledger.",
         {"stock_quantity": counter, "ledger": ledger, "difference": counter - ledger},
         # The lower number promises nothing that may not be there.
         possible if counter < ledger else possible[::-1],
@@ -138,11 +140,11 @@ def _hold_faults(sku: str, product_id: UUID, there: Books) -> Iterable[Fault]:
     counter, ledger, held = there.reserved_stock, there.ledger_reserved, there.held
     if counter == ledger == held:
         return
-    hold = {"name": HOLD_SUM, "label": f"Set the reserved units to {held}, as the holds say"}
+    hold = {"name": HOLD_SUM, "label": f"Set the reserved units to {_units(held)}, as the holds say"}
     yield Fault(
         HELD,
         str(product_id),
-        f"{sku}: {counter} units count as reserved; its holds come to {held}, its ledger to {ledger}.",
+        f"{sku}: {_units(counter)} reserved, {_units(held)} by its holds, {_units(ledger)} by its ledger.",
         {
             "reserved_stock": counter,
             "holds": held,
@@ -154,11 +156,16 @@ def _hold_faults(sku: str, product_id: UUID, there: Books) -> Iterable[Fault]:
     )
 
 
+def _units(number: int) -> str:
+    """12,345, and −3 of a ledger that has lost lines."""
+    return f"{number:,}".replace("-", "−")
+
+
 def _fault(finding: Finding) -> Fault:
     if finding.rule == WORTH:
-        recount = {"name": RECOUNT, "label": "Count the customer's orders again"}
+        recount = {"name": RECOUNT, "label": "Count the customer’s orders again"}
         return Fault(WORTH, finding.subject, f"{finding.found}.", remedies=[recount])
-    return Fault(finding.rule, finding.subject, f"{finding.found}. {ADVICE[finding.rule]}")
+    return Fault(finding.rule, finding.subject, f"{finding.found}.")
 
 
 def _drift(evidence: dict[str, Any]) -> tuple[int, int]:

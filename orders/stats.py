@@ -139,6 +139,12 @@ def _counted(business: Business, first: date, last: date, zone: ZoneInfo) -> Ite
     """The figures of days of any time zone, counted from the orders."""
     begins = datetime.combine(first, time.min, zone)
     ends = datetime.combine(last + timedelta(days=1), time.min, zone)
+    return counted_between(business, begins, ends, zone)
+
+
+def counted_between(business: Business, begins: datetime, ends: datetime, zone: ZoneInfo) -> Iterator[Day]:
+    """The figures from one instant to another (not counted), which may be only a part of a day, counted from the
+    orders."""
     with connection.cursor() as cursor:
         cursor.execute(COUNTED, [business.id, zone.key, begins, ends])
         for day, channel, currency, *sums in cursor:

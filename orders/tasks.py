@@ -12,10 +12,11 @@ from django.db import connection
 from catalog.jobs import for_each, job, run_for_each
 from catalog.models import Business
 from catalog.watching import watch_jobs
-from orders import tidying, watching
+from orders import bulk, tidying, watching
 from orders.models import Order
 from orders.reconciliation import reconcile
 from orders.services import SWEEP_BATCH, expire_in_batches
+from orders.services.bad_orders import BadOrders
 from orders_project.clock import database_now
 
 SWEEPERS = 2  # for a backlog: each passes over what the other has locked
@@ -29,24 +30,32 @@ def expire_due_orders() -> int:
     now = database_now()
     due = Order.objects.due(now).order_by()
     businesses = list(due.values_list("business_id", flat=True).distinct())
-    if not due[SWEEP_BATCH : SWEEP_BATCH + 1].exists():
-        return _sweep(businesses, now)
-    with ThreadPoolExecutor(SWEEPERS) as sweepers:
-        sweeps = [sweepers.submit(_sweep_apart, businesses, now) for _ in range(SWEEPERS)]
-        return sum(sweep.result() for sweep in sweeps)
+    with BadOrders() as bad:
+        if not due[SWEEP_BATCH : SWEEP_BATCH + 1].exists():
+            return _sweep(businesses, now, bad)
+        with ThreadPoolExecutor(SWEEPERS) as sweepers:
+            sweeps = [sweepers.submit(_sweep_apart, businesses, now, bad) for _ in range(SWEEPERS)]
+            return sum(sweep.result() for sweep in sweeps)
 
 
-def _sweep(businesses: Sequence[UUID], now: datetime) -> int:
-    sweeps = [expire_in_batches(business_id=business_id, now=now) for business_id in businesses]
+def _sweep(businesses: Sequence[UUID], now: datetime, bad: BadOrders) -> int:
+    sweeps = [expire_in_batches(business_id=business_id, now=now, bad=bad) for business_id in businesses]
     return sum(expired for turn in zip_longest(*sweeps, fillvalue=0) for expired in turn)
 
 
-def _sweep_apart(businesses: Sequence[UUID], now: datetime) -> int:
+def _sweep_apart(businesses: Sequence[UUID], now: datetime, bad: BadOrders) -> int:
     """A sweep in a thread, with a connection of its own."""
     try:
-        return _sweep(businesses, now)
+        return _sweep(businesses, now, bad)
     finally:
         connection.close()
+
+
+@shared_task
+@job("bulk-runs")
+def do_bulk_runs() -> int:
+    """Do what waits in the bulk runs that people confirmed. Asked for by beat, and when a run is confirmed."""
+    return bulk.work()
 
 
 @shared_task

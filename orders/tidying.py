@@ -4,36 +4,35 @@ Orders are never deleted, and neither are their idempotency keys, which stand in
 a year later finds its order.
 """
 
-import logging
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.db.models import QuerySet
 
 from catalog.models import Alert, Business, JobRun, StockMovement
 from orders.lifecycle import SOLD, CancelReason, Status
-from orders.models import Order
-from orders.services import cancel, expire_due, find_order
-from orders.services.ending import BAD_ORDER
+from orders.models import BulkRun, Order
+from orders.services import cancel, expire_in_batches, find_order
+from orders.services.bad_orders import BAD_ORDER, BadOrders
 from orders_project.rows import select
 from orders_project.transactions import one_transaction
 from reservations import services as reservations
 from reservations.models import RefusedDemand, StockMinute
 
-logger = logging.getLogger(__name__)
-
 ACTOR = "job:clean-up"
 # What is over for longer than this the sweep has missed: it comes by every few seconds, and may have a backlog.
 OVERDUE_AFTER = timedelta(seconds=30)
 FEW = 5000  # rows in one transaction, and drafts of a business in one run
+UNCONFIRMED_FOR = timedelta(days=1)  # a bulk run that was looked over, and neither confirmed nor discarded
 
 
-def expire_overdue(*, now: datetime) -> int:
+def _expire_overdue(now: datetime, bad: BadOrders) -> int:
     """Expire what the sweep should have expired by now, and did not. Returns how many orders."""
     overdue = Order.objects.due(now - OVERDUE_AFTER).order_by().values_list("business_id", flat=True).distinct()
-    return sum(expire_due(business_id=business_id, now=now) for business_id in overdue)
+    return sum(sum(expire_in_batches(business_id=business_id, now=now, bad=bad)) for business_id in overdue)
 
 
 # Holds of orders that wait for no payment, or that aren't there; and those that end long before their orders.
@@ -56,14 +55,15 @@ ENDS_AS: dict[Status | None, StockMovement.Kind] = {
 def free_stuck(*, now: datetime) -> int:
     """End the holds that are stuck: overdue (OVERDUE_AFTER), of an order that waits for no payment, or of no
     order. One that is overdue though its order still has time is given that time. Returns how many orders and
-    holds that were. One that can't be ended is logged and stops no other.
+    holds that were; raises RuntimeError if some could not be ended, when all had their turn.
     """
-    freed = expire_overdue(now=now)
-    for business_id, order_id in select(STUCK, now - OVERDUE_AFTER, now):
-        try:
-            freed += _free(business_id=business_id, order_id=order_id, now=now)
-        except BAD_ORDER:
-            logger.exception("The holds of order %s could not be ended.", order_id)
+    with BadOrders() as bad:
+        freed = _expire_overdue(now, bad)
+        for business_id, order_id in select(STUCK, now - OVERDUE_AFTER, now):
+            try:
+                freed += _free(business_id=business_id, order_id=order_id, now=now)
+            except BAD_ORDER:
+                bad.leave(business_id, order_id)
     return freed
 
 
@@ -85,11 +85,14 @@ def _free(*, business_id: UUID, order_id: UUID, now: datetime) -> int:
 
 def clean_up(*, now: datetime) -> int:
     """Expire overdue orders that are left over, call off abandoned drafts, and delete records past their keep
-    time. Returns how many rows that were."""
-    cleaned = expire_overdue(now=now)
-    for business_id in Business.objects.values_list("id", flat=True):
-        cleaned += _call_off_drafts(business_id=business_id, now=now)
-    return cleaned + sum(_delete(rows) for rows in _past_keep_time(now))
+    time. Returns how many rows that were; raises RuntimeError if some orders could not be ended, when all else
+    is done."""
+    with BadOrders() as bad:
+        cleaned = _expire_overdue(now, bad)
+        for business_id in Business.objects.values_list("id", flat=True):
+            cleaned += _call_off_drafts(business_id=business_id, now=now, bad=bad)
+        cleaned += sum(_delete(rows) for rows in _past_keep_time(now))
+    return cleaned
 
 
 def _past_keep_time(now: datetime) -> list[QuerySet[Any]]:
@@ -99,6 +102,9 @@ def _past_keep_time(now: datetime) -> list[QuerySet[Any]]:
         Alert.objects.filter(closed_at__lt=kept_since["alerts"]),
         StockMinute.objects.filter(minute__lt=kept_since["minutes"]),
         RefusedDemand.objects.filter(minute__lt=kept_since["minutes"]),
+        Session.objects.filter(expire_date__lt=now),
+        BulkRun.objects.filter(ended_at__lt=kept_since["bulk_runs"]),
+        BulkRun.objects.unconfirmed().filter(created_at__lt=now - UNCONFIRMED_FOR),
     ]
 
 
@@ -110,7 +116,7 @@ def _delete(rows: QuerySet[Any]) -> int:
     return deleted
 
 
-def _call_off_drafts(*, business_id: UUID, now: datetime) -> int:
+def _call_off_drafts(*, business_id: UUID, now: datetime, bad: BadOrders) -> int:
     since = now - timedelta(days=settings.RETENTION_DAYS["drafts"])
     drafts = Order.objects.of(business_id).abandoned(since).order_by("created_at", "id")
     called_off = 0
@@ -118,7 +124,7 @@ def _call_off_drafts(*, business_id: UUID, now: datetime) -> int:
         try:
             called_off += _call_off_draft(business_id=business_id, order_id=order_id, since=since, now=now)
         except BAD_ORDER:
-            logger.exception("The abandoned draft %s could not be called off.", order_id)
+            bad.leave(business_id, order_id)
     return called_off
 
 

@@ -108,13 +108,17 @@ def _refusals(business_id: UUID, now: datetime) -> Iterator[Condition]:
     rate = refusal_rate(business_id=business_id, since=now - REFUSALS_WINDOW, now=now)
     enough = 0.5 if is_open else 1.0
     if rate.refused >= enough * MANY_REFUSALS and rate.share >= enough * LARGE_SHARE:
-        asked = rate.placed + rate.refused
         yield Condition(
             Kind.REFUSALS,
             Severity.WARNING,
-            title=f"{rate.refused} of {asked} orders were refused in {REFUSALS_WINDOW.seconds // 60} minutes",
+            title=f"{rate.refused:,} of {rate.asked:,} orders were refused "
+            f"in {REFUSALS_WINDOW.seconds // 60} minutes",
             facts={"placed": rate.placed, "refused": rate.refused, "share": round(rate.share, 4)},
         )
+
+
+def _holds(count: int) -> str:
+    return "1 hold" if count == 1 else f"{count:,} holds"
 
 
 def _overdue_holds(business_id: UUID, now: datetime) -> Iterator[Condition]:
@@ -124,7 +128,7 @@ def _overdue_holds(business_id: UUID, now: datetime) -> Iterator[Condition]:
         yield Condition(
             Kind.HOLDS_OVERDUE,
             Severity.CRITICAL,
-            title=f"{found['holds']} holds were to end by {found['oldest']:%H:%M} UTC and are still there",
+            title=f"{_holds(found['holds'])} overdue, the oldest since {found['oldest']:%H:%M} UTC",
             facts={"holds": found["holds"], "units": int(found["units"]), "oldest": found["oldest"].isoformat()},
         )
 

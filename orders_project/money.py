@@ -3,7 +3,7 @@
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import cache
 
-from babel.numbers import get_currency_precision
+from babel.numbers import format_currency, get_currency_precision
 
 # Room for the dearest order there may be: 100 lines of 100,000 units at 999,999,999.999 each.
 MAX_DIGITS = 20
@@ -26,6 +26,11 @@ def text(amount: Decimal, currency: str) -> str:
     """The amount as clients read it: "19.90" of GBP, "1990" of JPY; in full where there is no such coin."""
     exact = amount.quantize(unit(currency))
     return f"{exact if exact == amount else amount:f}"
+
+
+def shown(amount: Decimal, currency: str) -> str:
+    """The amount as people read it: £1,234.50, −£3.00"""
+    return format_currency(amount, currency, locale="en").replace("-", "−")
 
 
 def rounded(amount: Decimal, currency: str) -> Decimal:

@@ -7,10 +7,13 @@ Importing this module starts nothing.
 
 import os
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.templatetags.static import static
+from django.urls import reverse_lazy
 from psycopg.conninfo import conninfo_to_dict
 
 from orders_project.local import servers
@@ -53,8 +56,10 @@ else:
 # --- Applications ----------------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    "unfold",  # before the admin, whose templates it replaces
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",  # before the admin, whose templates it replaces
+    "unfold.contrib.filters",
+    "unfold.contrib.import_export",
+    "catalog.apps.BackOfficeConfig",  # the admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -66,7 +71,12 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "django_celery_beat",
     "channels",
-    "catalog",
+    "import_export",
+    "axes",
+    "django_otp",
+    "django_otp.plugins.otp_static",
+    "django_otp.plugins.otp_totp",
+    "catalog.apps.CatalogConfig",
     "customers",
     "reservations",
     "orders",
@@ -75,6 +85,8 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "orders_project.request_log.RequestLog",
     "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "orders_project.headers.permissions_policy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "orders_project.api.middleware.StripTrailingSlash",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -83,6 +95,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",  # the last: it answers for a sign-in that is locked
 ]
 
 ROOT_URLCONF = "orders_project.urls"
@@ -118,6 +131,10 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 LOGIN_URL = "admin:login"
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",  # the first: who is locked out isn't even asked for a password
+    "django.contrib.auth.backends.ModelBackend",
+]
 
 STATIC_URL = "static/"
 # No collectstatic on a person's own machine: files are served from where the packages have them.
@@ -204,6 +221,7 @@ CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 # Job, task, and every how many seconds it is asked for. A tick that nobody took until the next is dropped.
 SCHEDULE = {
     "payment-timeout": ("orders.tasks.expire_due_orders", 5),
+    "bulk-runs": ("orders.tasks.do_bulk_runs", 5),
     "stock-watch": ("orders.tasks.watch_shops", 15),
     "stock-minutes": ("reservations.tasks.fold_minutes", 20),
     "stuck-reservations": ("orders.tasks.free_stuck_reservations", 300),
@@ -212,8 +230,15 @@ SCHEDULE = {
     "clean-up": ("orders.tasks.clean_up", 3600),
     "customer-scores": ("customers.tasks.rescore_customers", 3600),
 }
+# A job that never ran is due at once, for its time to begin is long over; or each start of beat would have it wait
+# for a whole period again.
 CELERY_BEAT_SCHEDULE = {
-    job: {"task": task, "schedule": float(seconds), "options": {"expire_seconds": seconds}}
+    job: {
+        "task": task,
+        "schedule": float(seconds),
+        "start_time": datetime(2000, 1, 1, tzinfo=UTC),
+        "options": {"expire_seconds": seconds},
+    }
     for job, (task, seconds) in SCHEDULE.items()
 }
 
@@ -222,6 +247,7 @@ RETENTION_DAYS = {
     "drafts": int(os.environ.get("KEEP_DRAFTS_DAYS", "30")),  # since anybody touched them
     "job_runs": int(os.environ.get("KEEP_JOB_RUNS_DAYS", "3")),
     "alerts": int(os.environ.get("KEEP_ALERTS_DAYS", "180")),  # since they closed
+    "bulk_runs": int(os.environ.get("KEEP_BULK_RUNS_DAYS", "30")),  # since they ended
     "minutes": int(os.environ.get("KEEP_MINUTES_DAYS", "90")),  # the charts of stock health
 }
 
@@ -253,11 +279,13 @@ UNFOLD = {
     "SITE_TITLE": "Holdfast",
     "SITE_HEADER": "Holdfast",
     "SITE_SYMBOL": "anchor",
+    "SITE_URL": None,  # there is no other site to look at
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("holdfast/icon.svg")}
     ],
     "STYLES": [lambda request: static("holdfast/staff.css")],
     "SIDEBAR": {"navigation": "orders.staff.sidebar.sidebar"},
+    "ACCOUNT": {"navigation": [{"title": "Your account", "link": reverse_lazy("staff:account")}]},
     "BORDER_RADIUS": "6px",
     # One accent, for what can be clicked: a deep sea blue.
     "COLORS": {
@@ -334,9 +362,45 @@ SECURE_SSL_REDIRECT = _flag("SECURE_SSL_REDIRECT", default=not LOCAL)
 SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]  # probes speak plain HTTP inside the network
 SECURE_HSTS_SECONDS = 0 if LOCAL else 365 * 24 * 3600
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not LOCAL
-if _flag("BEHIND_PROXY", default=False):
-    # Only where a proxy always sets or strips this header: else a client could forge it.
+# Only where a proxy always sets or strips X-Forwarded-Proto and X-Forwarded-For: else a client could forge them.
+BEHIND_PROXY = _flag("BEHIND_PROXY", default=False)
+if BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# Nothing from elsewhere, no script but from our own files, and nobody may show our pages in theirs. The back
+# office's theme needs two exceptions: Alpine evaluates what stands in its templates' attributes, and its colours
+# and widths stand in the page.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF, UNSAFE_EVAL],
+        "style-src": [SELF, UNSAFE_INLINE],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "manifest-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+
+SESSION_COOKIE_AGE = 12 * 3600  # a long day's work; a stolen laptop's is over the next morning
+OTP_TOTP_ISSUER = "Holdfast"
+OTP_ADMIN_HIDE_SENSITIVE_DATA = True
+
+# After so many failures of one name from one address nothing more is asked for a while. In the database, so that
+# it holds without Redis too. The API knows no passwords, and is not concerned.
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_CLIENT_IP_CALLABLE = "catalog.signing_in.address_of"
+AXES_LOCKOUT_CALLABLE = "catalog.signing_in.locked_out"
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # else knocking on would lock somebody out for ever
+AXES_DISABLE_ACCESS_LOG = True  # the audit tells who signed in
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "code", "passed"]
+AXES_VERBOSE = False
 
 # --- Logs and metrics ------------------------------------------------------------------------
 
@@ -367,5 +431,7 @@ LOGGING = {
         "django": {"handlers": [], "level": "INFO"},  # to root, not to Django's own handlers
         "django.request": {"level": "ERROR"},  # a 4xx is the client's business
         "django.security.DisallowedHost": {"level": "CRITICAL"},  # so is a host that isn't ours
+        "fontTools": {"level": "WARNING"},  # a line for each table of a font
+        "axes": {"level": "ERROR"},  # who failed to sign in stands in the audit
     },
 }

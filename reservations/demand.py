@@ -160,7 +160,7 @@ class LostDemand:
 
 # Of a minute that was written down and is counted still: the one who knows of more refusals, and of two who know
 # of as many the one who asked for the price first.
-LOST = f"""
+KNOWN = f"""
     WITH known AS (
         SELECT {COLUMNS}, true AS written FROM reservations_refuseddemand WHERE business_id = %(business)s
         UNION ALL SELECT {COLUMNS}, false FROM ({TOLD}) AS told
@@ -169,16 +169,36 @@ LOST = f"""
         FROM known WHERE minute >= %(since)s AND minute < %(until)s
         ORDER BY minute, product_id, channel, refusals DESC, written DESC
     )
+"""  # noqa: S608  # our own columns
+LOST = f"""
+    {KNOWN}
     SELECT product_id, sku, name, channel, sum(refusals)::bigint, sum(units)::bigint, sum(value) AS worth,
         lost.currency
     FROM lost JOIN catalog_product AS product ON product.id = product_id
     GROUP BY product_id, sku, name, channel, lost.currency ORDER BY worth DESC, sku, channel
 """  # noqa: S608  # our own columns
+UNITS = f"""
+    {KNOWN}
+    SELECT date_bin(%(step)s, minute, %(since)s) AS start, sum(units)::bigint FROM lost GROUP BY start
+"""  # noqa: S608  # our own columns
 
 
 def lost_demand(*, business_id: UUID, since: datetime, until: datetime) -> list[LostDemand]:
     """The lost demand from the minute of one instant until another, the dearest first."""
-    parameters = _parameters(business_id, counted(business_id))
     with connection.cursor() as cursor:
-        cursor.execute(LOST, {**parameters, "since": minute_of(since), "until": until})
+        cursor.execute(LOST, _between(business_id, since, until))
         return [LostDemand(*row) for row in cursor]
+
+
+def units_lost(*, business_id: UUID, since: datetime, until: datetime, step: timedelta) -> dict[datetime, int]:
+    """How many units could not be had in each step of so long from the minute of `since`, by when the step began.
+    A step without any is left out."""
+    parameters: dict[str, Any] = {**_between(business_id, since, until), "step": step}
+    with connection.cursor() as cursor:
+        cursor.execute(UNITS, parameters)
+        return dict(cursor)
+
+
+def _between(business_id: UUID, since: datetime, until: datetime) -> dict[str, Any]:
+    told = _parameters(business_id, counted(business_id))
+    return {**told, "since": minute_of(since), "until": until}

@@ -9,15 +9,16 @@ from uuid import UUID
 
 import msgspec
 from django.db import connection
-from django.db.models import Max
+from django.db.models import F, Max, Sum
 
 from catalog.jobs import for_each
 from catalog.models import Business, StockMovement
 from reservations import demand
-from reservations.demand import FINAL_AFTER, KEPT_FOR, ORDERS, Counts, minute_of
+from reservations.demand import FINAL_AFTER, ORDERS, Counts, minute_of
 from reservations.models import StockMinute
 
 MINUTE = timedelta(minutes=1)
+REACH = timedelta(days=8)  # how far back minutes are counted where none was written yet; no chart goes further
 
 
 class Minute(NamedTuple):
@@ -36,8 +37,16 @@ class Minute(NamedTuple):
     available_units: int
 
 
-# The counters at the end of a minute are those of now, less what the ledger says of later minutes. What was
-# refused is in Redis, and once the minute is final only where it was written down.
+class Levels(NamedTuple):
+    """The units of a business at some instant: held, and available."""
+
+    held: int
+    available: int
+
+
+# The levels at the end of a minute are those before the first of them and what the ledger says since. The counters
+# are not asked: one that is broken would break the past with it. What was refused is in Redis, and once the minute
+# is final only where it was written down.
 COUNTED = """
     WITH moved AS (
         SELECT date_trunc('minute', movement.at) AS minute, kind, movement.order_id, stock_delta, reserved_delta,
@@ -64,24 +73,19 @@ COUNTED = """
             SELECT minute, refused FROM reservations_stockminute
             WHERE business_id = %(business)s AND minute >= %(since)s
         ) AS told GROUP BY minute
-    ), shelf AS (
-        SELECT coalesce(sum(reserved_stock), 0) AS reserved,
-            coalesce(sum(stock_quantity - reserved_stock), 0) AS available
-        FROM catalog_product AS product JOIN catalog_stock AS stock ON stock.product_id = product.id
-        WHERE product.business_id = %(business)s
     )
     SELECT %(business)s::uuid AS business_id, minute,
         coalesce(made, 0) AS made, coalesce(converted, 0) AS converted, coalesce(expired, 0) AS expired,
         coalesce(released, 0) AS released, coalesce(placed, 0) AS placed, coalesce(refused, 0) AS refused,
         coalesce(seconds_to_pay, 0)::bigint AS seconds_to_pay,
-        shelf.reserved - coalesce(sum(counted.reserved) OVER later, 0) AS held_units,
-        shelf.available - coalesce(sum(counted.stock - counted.reserved) OVER later, 0) AS available_units
-    FROM counted FULL JOIN refused USING (minute) CROSS JOIN shelf
-    WINDOW later AS (ORDER BY minute DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+        (%(held)s + coalesce(sum(counted.reserved) OVER so_far, 0))::bigint AS held_units,
+        (%(available)s + coalesce(sum(counted.stock - counted.reserved) OVER so_far, 0))::bigint AS available_units
+    FROM counted FULL JOIN refused USING (minute)
+    WINDOW so_far AS (ORDER BY minute)
     ORDER BY minute
 """
 COUNTS = ("made", "converted", "expired", "released", "placed", "refused", "seconds_to_pay")
-LEVELS = ("held_units", "available_units")
+LEVELS = ("held_units", "available_units")  # as the fields of Levels are
 COLUMNS = Minute._fields
 
 # Counts only grow: two folds at once, of which one saw less, and counts that Redis lost, take nothing away.
@@ -96,8 +100,8 @@ FOLD = f"""
 
 def fold_minutes(*, now: datetime) -> int:
     """Write down the minutes that have something new, of every business: those since the last that was written,
-    and a day's at first. Safe to run twice at once. Returns how many rows were written, and raises what `for_each`
-    does."""
+    and those of REACH at first. Safe to run twice at once. Returns how many rows were written, and raises what
+    `for_each` does."""
     return for_each(Business.objects.values_list("id", flat=True), lambda business_id: _fold(business_id, now))
 
 
@@ -107,30 +111,50 @@ def _fold(business_id: UUID, now: datetime) -> int:
     since = min([_unsettled(business_id, now), *refused])
     moved = StockMovement.objects.of(business_id).filter(at__gte=since + FINAL_AFTER)
     if refused or since > now - 2 * FINAL_AFTER or moved.exists():
+        # What came late into the ledger, as what is imported does, is in no minute that was settled: so every hour
+        # begins with all of the ledger added up.
+        hour = now.replace(minute=0, second=0, microsecond=0)
+        levels = levels_before(business_id=business_id, minute=since, carried_from=hour)
         with connection.cursor() as cursor:
-            cursor.execute(FOLD, _parameters(business_id, since, refused))
+            cursor.execute(FOLD, _parameters(business_id, since, refused, levels))
             rows += cursor.rowcount
     demand.forget_final(business_id=business_id, minutes=list(refused), now=now)
     return rows
 
 
-def _parameters(business_id: UUID, since: datetime, refused: Mapping[datetime, Counts]) -> dict[str, Any]:
+def _parameters(
+    business_id: UUID, since: datetime, refused: Mapping[datetime, Counts], levels: Levels | None
+) -> dict[str, Any]:
     orders = [
         {"minute": minute, "refused": counts.get(ORDERS, 0)}
         for minute, counts in refused.items()
         if minute >= since
     ]
-    return {"business": business_id, "since": since, "refused": msgspec.json.encode(orders).decode()}
+    told = msgspec.json.encode(orders).decode()
+    return {"business": business_id, "since": since, "refused": told, **(levels or Levels(0, 0))._asdict()}
 
 
 def _unsettled(business_id: UUID, now: datetime) -> datetime:
     """The first minute of a business that may have more than was written down: the one before the last, into which
-    a slow transaction may come yet. A day ago where nothing was written."""
+    a slow transaction may come yet. So long ago as REACH where nothing was written."""
     last = StockMinute.objects.filter(business=business_id).aggregate(last=Max("minute"))["last"]
-    return last - MINUTE if last else minute_of(now - KEPT_FOR)
+    return last - MINUTE if last else minute_of(now - REACH)
 
 
 # --- Reading -----------------------------------------------------------------------------------
+
+
+def levels_before(*, business_id: UUID, minute: datetime, carried_from: datetime | None = None) -> Levels | None:
+    """The levels of a business when a minute began, or None if it never had a unit: those of the last minute
+    before it that was written down, at `carried_from` or later; without one, what its ledger adds up to."""
+    written = StockMinute.objects.filter(business=business_id, minute__lt=minute)
+    if carried_from is not None:
+        written = written.filter(minute__gte=carried_from)
+    if last := written.order_by("-minute").values_list(*LEVELS).first():
+        return Levels(*last)
+    ledger = StockMovement.objects.of(business_id).filter(at__lt=minute)
+    added_up = ledger.aggregate(held=Sum("reserved_delta"), available=Sum(F("stock_delta") - F("reserved_delta")))
+    return None if added_up["held"] is None else Levels(**added_up)
 
 
 def minutes_since(*, business_id: UUID, since: datetime, now: datetime) -> list[Minute]:
@@ -139,8 +163,9 @@ def minutes_since(*, business_id: UUID, since: datetime, now: datetime) -> list[
     since = minute_of(since)
     unsettled = max(since, _unsettled(business_id, now))
     written = StockMinute.objects.filter(business=business_id, minute__gte=since, minute__lt=unsettled)
+    levels = levels_before(business_id=business_id, minute=unsettled)
     with connection.cursor() as cursor:
-        cursor.execute(COUNTED, _parameters(business_id, unsettled, demand.counted(business_id)))
+        cursor.execute(COUNTED, _parameters(business_id, unsettled, demand.counted(business_id), levels))
         return [*map(Minute._make, written.order_by("minute").values_list(*COLUMNS)), *map(Minute._make, cursor)]
 
 
@@ -152,9 +177,13 @@ class RefusalRate:
     refused: int
 
     @property
+    def asked(self) -> int:
+        return self.placed + self.refused
+
+    @property
     def share(self) -> float:
         """Of the refused ones, between 0 and 1."""
-        return self.refused / (self.placed + self.refused) if self.refused else 0.0
+        return self.refused / self.asked if self.refused else 0.0
 
 
 def refusal_rate(*, business_id: UUID, since: datetime, now: datetime) -> RefusalRate:

@@ -13,6 +13,7 @@ TARGETS = (
     reading.growth_of_pages,
     resting.resting,
     placing.everything_on,
+    reading.lists_of_many,
 )
 GROWTH = (
     growing.by_connections,

@@ -9,12 +9,10 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from statistics import median
 
-from django.contrib.auth import get_user_model
-from django.test import Client
 from websockets.sync import client as websocket
 
 from benchmarks import data
-from benchmarks.clients import place, place_in_bulk
+from benchmarks.clients import place, place_in_bulk, staff_headers
 from benchmarks.load import ROUNDS, Load, crowd, in_turn, pgbench
 from benchmarks.stack import EVERYTHING, Failed, bare_handler, connect, running, servers_up, verify
 from benchmarks.table import Figure, row
@@ -203,12 +201,8 @@ def live_feed_being_heard(web: str, shop: data.Shop) -> Iterator[None]:
 @contextmanager
 def admin_being_read(web: str) -> Iterator[None]:
     """A person of the staff looks at the list of orders in the admin, once a second."""
-    browser, over = Client(), threading.Event()
-    person, _ = get_user_model().objects.get_or_create(username="staff", is_staff=True, is_superuser=True)
-    browser.force_login(person)
-    page = urllib.request.Request(
-        f"{web}/admin/orders/order/", headers={"Cookie": f"sessionid={browser.cookies['sessionid'].value}"}
-    )
+    over = threading.Event()
+    page = urllib.request.Request(f"{web}/admin/orders/order/", headers=staff_headers())
 
     def look() -> None:
         with urllib.request.urlopen(page) as answer:

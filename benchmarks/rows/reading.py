@@ -2,14 +2,14 @@
 
 import http.client
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from statistics import median
 from urllib.parse import quote, urlsplit
 
 from benchmarks import data, stack
-from benchmarks.clients import ask_for_orders, place, read
+from benchmarks.clients import ask_for_orders, place, read, staff_headers
 from benchmarks.load import in_turn
 from benchmarks.stack import EVERYTHING, Failed, bare_handler, running, servers_up, verify
 from benchmarks.table import Figure, row
@@ -97,6 +97,42 @@ def growth_of_pages() -> Iterator[Figure]:
     )
 
 
+@row(
+    "11",
+    "The back office's lists, of a shop with 1,000,000 orders",
+    bound="""Django: the shell, the filters and 50 rows are rendered anew for each look, and take most of it. What
+        PostgreSQL is asked for is found by an index, and a list is counted up to 10,000.""",
+)
+def lists_of_many() -> Iterator[Figure]:
+    with servers_up(), running("web") as web:
+        shop = data.shop(buyers=MANY // ORDERS_OF_A_BUYER)
+        data.add_history(shop, MANY)
+        staff = staff_headers()
+        for page, address in LISTS.items():
+            took = _median_time(web, staff, [f"/admin/{address}"] * LOOKS)
+            yield Figure(page, took, "ms", target=300, less=True)
+
+
+LISTS = {
+    "orders": "orders/order/",
+    "orders, the last page": "orders/order/?p=200",
+    "orders, the dearest": "orders/order/?o=-6",
+    "orders, search by phone": "orders/order/?q=7700000042",
+    "orders of an SKU": "orders/order/?sku=SKU-1",
+    "orders from an amount on, through one channel": "orders/order/?total_from=20&channel__exact=website",
+    "orders to pack": "orders/order/?needs=to_pack",
+    "orders that are overdue": "orders/order/?needs=overdue",
+    "orders without tracking": "orders/order/?needs=no_tracking",
+    "orders paid late": "orders/order/?needs=paid_late",
+    "orders pending but paid": "orders/order/?needs=pending_but_paid",
+    "reservations": "reservations/stockreservation/",
+    "ledger": "catalog/stockmovement/",
+    "ledger of a product": "catalog/stockmovement/?q=SKU-77",
+    "events": "orders/orderevent/",
+    "payments": "orders/payment/",
+}
+
+
 def _look_at_pages(web: str, shop: data.Shop) -> dict[str, float]:
     """The median milliseconds of each page."""
     orders = [order for (order,) in _ask(f"SELECT id FROM orders_order ORDER BY random() LIMIT {LOOKS}")]
@@ -109,16 +145,17 @@ def _look_at_pages(web: str, shop: data.Shop) -> dict[str, float]:
         "one order": [f"/api/v1/orders/{order}" for order in orders],
         "a month's statistics": [stats] * LOOKS,
     }
-    return {page: _median_time(web, shop, paths) for page, paths in pages.items()}
+    key = {"Authorization": f"Api-Key {shop.key}"}
+    return {page: _median_time(web, key, paths) for page, paths in pages.items()}
 
 
-def _median_time(web: str, shop: data.Shop, paths: Sequence[str]) -> float:
+def _median_time(web: str, headers: Mapping[str, str], paths: Sequence[str]) -> float:
     """Milliseconds that the middle one of the answers took, when the caches are filled by looking once."""
     connection = http.client.HTTPConnection(urlsplit(web).netloc)
 
     def look(path: str) -> float:
         begun = time.perf_counter()
-        connection.request("GET", path, headers={"Authorization": f"Api-Key {shop.key}"})
+        connection.request("GET", path, headers=dict(headers))
         answer = connection.getresponse()
         answer.read()
         if answer.status != 200:

@@ -12,8 +12,8 @@ WITH asked AS MATERIALIZED (
     LEFT JOIN customers_customer AS customer ON customer.business_id = :business AND customer.phone = asked.phone
 ), customers AS (
     INSERT INTO customers_customer
-        (id, business_id, name, phone, created_at, total_orders, total_spent, engagement_score)
-    SELECT customer, :business, 'Buyer', phone, now(), 0, 0, 0 FROM wanted WHERE is_new
+        (id, business_id, name, phone, note, created_at, total_orders, total_spent, engagement_score)
+    SELECT customer, :business, 'Buyer', phone, '', now(), 0, 0, 0 FROM wanted WHERE is_new
 ), orders AS (
     INSERT INTO orders_order
         (id, business_id, number, customer_id, channel, status, payment_status, cancel_reason, currency, subtotal,

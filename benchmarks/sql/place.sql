@@ -12,8 +12,8 @@ SELECT count(*) AS earlier FROM orders_order
 SELECT count(*) AS known FROM customers_customer
     WHERE business_id = :business AND phone = '+' || (800000000000000 + :new_buyer) \gset
 INSERT INTO customers_customer
-    (id, business_id, name, phone, created_at, total_orders, total_spent, engagement_score)
-    VALUES (uuidv7(), :business, 'Buyer', '+' || (800000000000000 + :new_buyer), now(), 0, 0, 0)
+    (id, business_id, name, phone, note, created_at, total_orders, total_spent, engagement_score)
+    VALUES (uuidv7(), :business, 'Buyer', '+' || (800000000000000 + :new_buyer), '', now(), 0, 0, 0)
     RETURNING id AS customer \gset
 \else
 SELECT id AS customer FROM customers_customer

@@ -126,16 +126,17 @@ class Listener(AsyncWebsocketConsumer):
         # Before the feed is read: what is told meanwhile comes by either way, or by both.
         await self.channel_layer.group_add(group_of(self.business.id), self.channel_name)
         self.last = self.last or await in_thread(feed.position, self.business.id)
+        missed = await self._missed()  # before the hello, which promises that the feed is there
         shop = {"id": self.business.id, "slug": self.business.slug}
         await self._say({"type": "hello", "business": shop, "last": self.last, "now": self.opened_at})
-        await self._catch_up()
+        await self._tell(missed)
 
     async def told(self, message: Message) -> None:
         """The channel layer brings events of this business as one frame, or only word that there are some."""
         if message.get("after") == self.last:
             await self._send_frame(message["frame"], message["last"])
         else:  # the feed knows what is new to this client, if anything
-            await self._catch_up()
+            await self._tell(await self._missed())
 
     async def beat(self, message: Message) -> None:
         """Tell the client that all is well, when that is so: it may listen, and has missed nothing."""
@@ -143,7 +144,7 @@ class Listener(AsyncWebsocketConsumer):
         access = await in_thread(admit, self.request)
         if access.business.id != self.business.id:  # without a slug it is the first one that is left to them
             raise NotAllowed("This is not a business of yours any more.", business=self.business.slug)
-        await self._catch_up()
+        await self._tell(await self._missed())
         await self._say({"type": "beat", "now": access.now})
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
@@ -154,12 +155,15 @@ class Listener(AsyncWebsocketConsumer):
         if self.heard > MOST_MESSAGES:
             raise Ended(TOO_MANY_MESSAGES)
 
-    async def _catch_up(self) -> None:
-        """Tell what the feed has and the client was not told; if that can't be known, that it must look anew."""
+    async def _missed(self) -> feed.Told:
+        """What the feed has and the client was not told; if that can't be known, that it must look anew."""
         told = await in_thread(feed.told_since, self.business.id, self.last)
         if told is None:
             last = await in_thread(feed.position, self.business.id)
             told = feed.Told(self.last, last, [feed.RELOAD])
+        return told
+
+    async def _tell(self, told: feed.Told) -> None:
         if told.events:
             await self._send_frame(frame_of(told), told.last)
 

@@ -1,15 +1,18 @@
 """Whose shop it is, what it sells, what is on the shelf, and what watches over it."""
 
+from catalog.models.audit import AuditEntry
 from catalog.models.shelf import Product, Stock, StockMovement
-from catalog.models.shop import LONGEST_PAYMENT_WINDOW, ApiKey, Business, Membership
+from catalog.models.shop import LONGEST_PAYMENT_WINDOW, ApiKey, Business, Logo, Membership
 from catalog.models.watch import Alert, JobRun
 
 __all__ = [
     "LONGEST_PAYMENT_WINDOW",
     "Alert",
     "ApiKey",
+    "AuditEntry",
     "Business",
     "JobRun",
+    "Logo",
     "Membership",
     "Product",
     "Stock",

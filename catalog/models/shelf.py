@@ -54,6 +54,12 @@ class Product(models.Model):
     def __str__(self) -> str:
         return f"{self.sku} {self.name}"
 
+    @property
+    def low_at(self) -> int:
+        """With no more than this available the product is low."""
+        low_at = self.low_stock_threshold
+        return self.business.low_stock_default if low_at is None else low_at
+
 
 class Stock(models.Model):
     """The counters of one product. Only `catalog.stock` changes them, and the ledger says why.

@@ -69,6 +69,26 @@ class Business(models.Model):
         return self.name
 
 
+class Logo(models.Model):
+    """A business's sign, for its pages and papers. It stands apart, for the business is read with each request."""
+
+    LARGEST = 200_000  # bytes
+
+    business = models.OneToOneField(Business, models.CASCADE, primary_key=True, related_name="logo")
+    image = models.BinaryField(max_length=LARGEST)
+    media_type = models.CharField(max_length=20)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="logo_can_be_shown", condition=Q(media_type__in=["image/png", "image/jpeg"])
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Logo of {self.business}"
+
+
 class Membership(models.Model):
     """A person's place in a business."""
 
@@ -94,10 +114,6 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} is {self.role} of {self.business}"
-
-    @property
-    def may_write(self) -> bool:
-        return self.role in (self.Role.OWNER, self.Role.MANAGER)
 
 
 class ApiKey(models.Model):

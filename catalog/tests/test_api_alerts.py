@@ -100,6 +100,28 @@ def test_answer_that_makes_no_sense_changes_nothing(shop, api, now, body):
     assert (alert.acknowledged_at, alert.snoozed_until) == (None, None)
 
 
+def test_alert_that_is_closed_is_shown_and_stays_as_it_is(shop, api, now):
+    alert = an_alert(shop, now - timedelta(days=1), closed_at=now)
+    before = api.get(f"/alerts/{alert.id}").json()
+    assert (before["id"], before["closed_at"]) == (str(alert.id), now.isoformat().replace("+00:00", "Z"))
+    for said in ({"acknowledged": True}, {"snoozed_until": (now + timedelta(days=1)).isoformat()}):
+        problem = refused(api.patch(f"/alerts/{alert.id}", said), 409, "alert_closed")
+        assert problem["closed_at"] == now.isoformat()
+    assert api.get(f"/alerts/{alert.id}").json() == before
+
+
+def test_alert_is_shown_to_its_shop_alone(shop, api, now):
+    alert = an_alert(shop, now)
+    about_holdfast = an_alert(None, now, "job_late")
+    stranger = Caller(BusinessFactory())
+    assert api.get(f"/alerts/{alert.id}").json() in api.get("/alerts").json()["results"]
+    refused(stranger.get(f"/alerts/{alert.id}"), 404, "alert_not_found")
+    for caller in (api, stranger):
+        assert caller.get(f"/alerts/{about_holdfast.id}").json()["kind"] == "job_late"
+    refused(api.get(f"/alerts/{alert.id}?open=true"), 400, "invalid_parameter")
+    refused(Caller().get(f"/alerts/{alert.id}"), 401, "not_authenticated")
+
+
 def test_alert_is_answered_only_by_those_who_may(shop, api, now):
     alert = an_alert(shop, now)
     about_holdfast = an_alert(None, now, "job_late")

@@ -20,6 +20,7 @@ def adjust(key, mug, delta, **headers):
     )
 
 
+@pytest.mark.slow
 def test_adjust_by_twenty_at_once_loses_none(shop, at_once):
     mug, key = product(shop, stock=20), api_key(shop)
     answers = at_once([adjust(key, mug, delta) for delta in [1, -1, 3, -2] * 5])

@@ -9,14 +9,15 @@ import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import connection
+from django_celery_beat.models import PeriodicTask
+from django_celery_beat.schedulers import ModelEntry
 
-from catalog import jobs
 from catalog.jobs import job, last_runs, late_jobs, run, run_for_each
 from catalog.models import Business, JobRun
 from catalog.stock import ShelfShort
 from factories import BusinessFactory
 from orders_project import locks
-from orders_project.clock import database_now
+from orders_project.celery import app
 from orders_project.logs import JsonLines
 
 HOUR = timedelta(hours=1)
@@ -257,6 +258,20 @@ def test_lines_of_a_job_tell_whose_turn_it_is(shop):
 
 
 @pytest.mark.usefixtures("db")
+@pytest.mark.parametrize("name", settings.SCHEDULE)
+def test_job_that_never_ran_is_due_at_once_and_one_that_just_ran_is_not(now, name):
+    """Beat may be started anew more often than a job comes."""
+
+    def is_due():
+        return ModelEntry.from_entry(name, app=app, **app.conf.beat_schedule[name]).is_due().is_due
+
+    PeriodicTask.objects.filter(name=name).delete()
+    assert is_due()
+    PeriodicTask.objects.filter(name=name).update(last_run_at=now)
+    assert not is_due()
+
+
+@pytest.mark.usefixtures("db")
 def test_late_jobs_when_the_worker_is_dead_for_an_hour(now):
     """What runs every hour is not late yet."""
     then = now + 24 * HOUR  # after whatever other tests have run
@@ -286,14 +301,31 @@ def test_late_jobs_one_that_fails_or_runs_is_not_late(shop, now):
     assert "stock-reconciliation" in {job.job for job in late_jobs(then)}
 
 
+def migrated(at):
+    """The database was last migrated then."""
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE django_migrations SET applied = %s", [at])
+
+
 @pytest.mark.usefixtures("db")
-def test_late_jobs_of_a_new_system(monkeypatch):
+def test_late_jobs_of_a_new_system(now):
     """What never ran is late when it was waited for in vain: a fresh system isn't red at once."""
     JobRun.objects.all().delete()
-    now = database_now()
-    monkeypatch.setattr(jobs, "_awake_since", now)
+    migrated(now)
     assert last_runs() == {}
     assert late_jobs(now) == []
     assert late_jobs(now + timedelta(seconds=70)) == []
-    assert [job.job for job in late_jobs(now + timedelta(seconds=71))] == ["payment-timeout"]
+    late = {job.job for job in late_jobs(now + timedelta(seconds=71))}
+    assert late == {name for name, (_, seconds) in settings.SCHEDULE.items() if seconds == 5}
     assert len(late_jobs(now + 24 * HOUR)) == len(settings.SCHEDULE)
+
+
+@pytest.mark.usefixtures("db")
+def test_late_jobs_one_that_never_ran_is_late_though_others_run_and_processes_are_new(now):
+    """Its waiting is not begun anew with each process, or by the runs of the other jobs."""
+    migrated(now - 24 * HOUR)
+    JobRun.objects.filter(business=None).delete()
+    for name in settings.SCHEDULE.keys() - {NAME}:
+        JobRun.objects.create(job=name, started_at=now)
+    [late] = late_jobs(now)
+    assert (late.job, late.since) == (NAME, now - 24 * HOUR)

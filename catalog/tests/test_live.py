@@ -20,7 +20,7 @@ from catalog.models import ApiKey, Membership
 from conftest import PATIENCE
 from factories import BusinessFactory, api_key, order_in, pay, place, product
 
-pytestmark = pytest.mark.usefixtures("committed", "all_is_well")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("committed", "all_is_well")]
 
 
 @contextmanager
@@ -274,13 +274,11 @@ def test_refuse_another_path(server, shop):
         pass
 
 
-@pytest.mark.slow
 def test_revoked_key_is_sent_away(shop, client):
     ApiKey.objects.filter(business=shop).update(revoked_at=shop.created_at + timedelta(hours=1))
     assert ending(client) == NOT_SIGNED_IN
 
 
-@pytest.mark.slow
 def test_member_of_another_business_too_is_sent_away(server, shop, cookie_of):
     """Also who named no business, and so would be let in to the one that is left."""
     cookie = cookie_of(is_staff=True)
@@ -292,17 +290,22 @@ def test_member_of_another_business_too_is_sent_away(server, shop, cookie_of):
         assert ending(client) == NOT_ALLOWED
 
 
-async def knock(key):
-    """Come to the door of this very process with a key; returns the code with which it ends."""
+async def knock(key, query=""):
+    """Come to the door of this very process with a key; returns all that is said, to the end."""
     said = []
+
+    opening = iter([{"type": "websocket.connect"}])
+
+    async def receive():
+        return next(opening, None) or await asyncio.Future()  # the client says nothing more
 
     async def send(message):
         said.append(message)
 
     headers = [(b"authorization", f"Api-Key {key}".encode())]
-    scope = {"type": "websocket", "path": "/ws/live", "query_string": b"", "headers": headers}
-    await sockets.sockets(scope, asyncio.Future, send)
-    return said[-1]["code"]
+    scope = {"type": "websocket", "path": "/ws/live", "query_string": query.encode(), "headers": headers}
+    await sockets.sockets(scope, receive, send)
+    return said
 
 
 def test_strangers_at_the_door_are_counted_and_keep_nobody_waiting(shop, monkeypatch, another_session):
@@ -315,7 +318,7 @@ def test_strangers_at_the_door_are_counted_and_keep_nobody_waiting(shop, monkeyp
     async def crowd():
         strangers = [asyncio.create_task(knock(key)) for _ in range(sockets.MOST_SOCKETS)]
         await asyncio.sleep(0)
-        assert await asyncio.wait_for(knock(key), PATIENCE) == TRY_AGAIN
+        assert (await asyncio.wait_for(knock(key), PATIENCE))[-1]["code"] == TRY_AGAIN
         assert await sockets.in_thread(feed.position, shop.id)
         assert not any(stranger.done() for stranger in strangers)
         for stranger in strangers:

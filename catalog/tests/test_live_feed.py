@@ -7,10 +7,12 @@ import pytest
 from django.db import OperationalError, connection
 
 from catalog.live import feed
+from catalog.live.sockets import TRY_AGAIN
 from catalog.live.ticker import Ticker
 from catalog.models import Alert
+from catalog.tests.test_live import knock
 from conftest import until
-from factories import BusinessFactory, on_shelf, place, product
+from factories import BusinessFactory, api_key, on_shelf, place, product
 from orders_project.ids import new_id
 
 pytestmark = pytest.mark.usefixtures("committed")
@@ -118,6 +120,7 @@ def test_touch_with_redis_away_is_told_when_it_is_back(shop, mug, redis_gone):
     assert list(marks_of(shop)[1]) == [str(order.id)]
 
 
+@pytest.mark.slow
 def test_touch_with_redis_away_keeps_only_so_much(shop, mug, redis_gone):
     """However long it takes, and whatever comes between two attempts."""
     go_away, come_back = redis_gone
@@ -143,6 +146,17 @@ def test_touch_that_redis_refuses_is_given_up(shop, mug):
     feed.publish(None, "alert.opened", {"kind": "job_late"})
     until(lambda: marks_of(other)[0] and feed.client().exists(f"live:{other.id}:news"))
     until(lambda: not feed._notes and feed._messenger is None)
+
+
+def test_client_is_greeted_only_when_the_feed_is_there(shop, redis_gone):
+    """A hello makes a page say that it is live; from a feed that doesn't answer there is none."""
+    key, last = api_key(shop), feed.position(shop.id)
+    go_away, _ = redis_gone
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        go_away(f"redis://127.0.0.1:{silent.getsockname()[1]}")
+        said = asyncio.run(knock(key, f"last={last}"))
+    assert "websocket.send" not in [message["type"] for message in said]
+    assert said[-1]["code"] == TRY_AGAIN
 
 
 def test_shelves_are_watched_again_when_the_watch_failed(shop, monkeypatch):

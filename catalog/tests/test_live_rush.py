@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import os
+import signal
 import socket
 import subprocess
 from collections import Counter
@@ -144,6 +145,23 @@ def test_redis_that_goes_away_fails_no_order_and_comes_back(shop, own_redis, web
     with started_again(own_redis, tmp_path):
         until(lambda: told_to_reload(web_of_own_redis, key, last))
         until(lambda: hears(web_of_own_redis, key, order))
+
+
+def test_redis_that_hangs_is_no_live_feed(shop, own_redis, web_of_own_redis):
+    """Who comes while it hangs hears no hello, so no page says that it is live; and is let in when it goes on."""
+    product(shop)
+    key = api_key(shop)
+    with listening(web_of_own_redis, **with_key(key)) as client:
+        last = hear(client)["last"]
+        own_redis.send_signal(signal.SIGSTOP)
+        assert ending(client) == TRY_AGAIN
+    for query in (f"last={last}", ""):
+        with listening(web_of_own_redis, query=query, **with_key(key)) as client:
+            with pytest.raises(ConnectionClosed) as closed:
+                hear(client)
+            assert closed.value.rcvd.code == TRY_AGAIN
+    own_redis.send_signal(signal.SIGCONT)
+    until(lambda: told_to_reload(web_of_own_redis, key, last))
 
 
 @contextmanager

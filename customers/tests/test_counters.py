@@ -8,9 +8,8 @@ from decimal import Decimal
 import pytest
 from django.core.management import call_command
 
-from customers import services as services_of_customers
 from customers.models import Customer
-from customers.services import Buyer, rescore, rescore_everyone
+from customers.services import Buyer, rescore, rescore_everyone, scoring
 from customers.tasks import rescore_customers
 from factories import BusinessFactory, pay, place, product, verb
 from orders import services
@@ -204,7 +203,7 @@ def test_engagement_score_fades_in_silence(order, now):
 
 
 def test_engagement_score_of_everyone_batch_by_batch(shop, goods, now, monkeypatch):
-    monkeypatch.setattr(services_of_customers, "RESCORE_BATCH", 2)
+    monkeypatch.setattr(scoring, "RESCORE_BATCH", 2)
     for _ in range(5):
         pay(place(shop, ("MUG-01", 20)), now=now)
     rescore_everyone(now=now + 90 * DAY)

@@ -7,18 +7,17 @@ from collections.abc import Iterator
 from datetime import datetime
 from uuid import UUID
 
-from django.db import DatabaseError, connection
+from django.db import connection
 from django.db.models import Case, Q, Value, When
 
 from catalog.live import feed
 from orders.lifecycle import CancelReason, PaymentStatus, Status
 from orders.models import Order, OrderEvent
+from orders.services.bad_orders import BAD_ORDER, BadOrders
 from orders.services.timeline import find_order, move, refuse_move, write_event
 from orders.services.worth import restate_worth
-from orders_project.errors import Busy
 from orders_project.transactions import one_transaction
 from reservations import services as reservations
-from reservations.services import ShelfShort
 
 logger = logging.getLogger(__name__)
 
@@ -29,9 +28,6 @@ SWEEP_BATCH = 250  # orders in one transaction: many, and still so few that buye
 # After a batch that took more than twice as long as the quickest, as a multiple of what it took more: where
 # nobody buys the sweep goes on at full speed, and the busier the database is the more room it makes for buyers.
 SWEEP_REST = 4.0
-
-# What one bad order can do to a sweep: break a rule, move a counter that drifted, wait for a lock for ever.
-BAD_ORDER = (DatabaseError, ShelfShort, Busy)
 
 # What becomes of the payment: money that came in, and didn't go back, is owed. A gift owes nothing back.
 OWED_WHEN_CANCELLED = Case(
@@ -86,24 +82,27 @@ def release_hold(*, business_id: UUID, order_id: UUID, reason: str, actor: str, 
 def expire_due(*, business_id: UUID, now: datetime) -> int:
     """Cancel every order of a business whose time to be paid is over, and give back what it held.
 
-    Returns how many orders were expired.
+    Returns how many orders were expired; raises RuntimeError if some could not be, when all had their turn.
     """
-    return sum(expire_in_batches(business_id=business_id, now=now))
+    with BadOrders() as bad:
+        return sum(expire_in_batches(business_id=business_id, now=now, bad=bad))
 
 
-def expire_in_batches(*, business_id: UUID, now: datetime) -> Iterator[int]:
+def expire_in_batches(*, business_id: UUID, now: datetime, bad: BadOrders) -> Iterator[int]:
     """Expire the due orders of a business, the longest due first: how many, batch by batch.
 
     Each batch is a transaction, and each order is tried once: those that someone else is changing are
     passed over (they are paid or cancelled just now, or the next sweep's); one that can't be expired is
-    logged and left, and stops no other.
+    left with the bad ones, and stops no other.
     """
     due = Order.objects.of(business_id).due(now).order_by("payment_due_at", "id")
     rest = due
     quickest = math.inf
     while batch := list(rest.values_list("payment_due_at", "id")[:SWEEP_BATCH]):
         began = time.monotonic()
-        expired = _expire_what_can_be([order_id for _, order_id in batch], business_id=business_id, now=now)
+        expired = _expire_what_can_be(
+            [order_id for _, order_id in batch], business_id=business_id, now=now, bad=bad
+        )
         took = time.monotonic() - began
         yield expired
         if len(batch) < SWEEP_BATCH:
@@ -115,17 +114,21 @@ def expire_in_batches(*, business_id: UUID, now: datetime) -> Iterator[int]:
         rest = due.filter(Q(payment_due_at__gte=at) & (Q(payment_due_at__gt=at) | Q(id__gt=last)))
 
 
-def _expire_what_can_be(order_ids: list[UUID], *, business_id: UUID, now: datetime) -> int:
+def _expire_what_can_be(order_ids: list[UUID], *, business_id: UUID, now: datetime, bad: BadOrders) -> int:
     try:
         return _expire(business_id=business_id, order_ids=order_ids, now=now)
-    except BAD_ORDER:
+    except BAD_ORDER as error:
         if len(order_ids) == 1:
-            logger.exception("Order %s could not be expired.", order_ids[0])
+            bad.leave(business_id, order_ids[0])
             return 0
         logger.warning(
-            "A batch of %d due orders failed; they are tried one by one.", len(order_ids), exc_info=True
+            "A batch of %d due orders failed (%s); they are tried one by one.",
+            len(order_ids),
+            type(error).__name__,
         )
-    return sum(_expire_what_can_be([order_id], business_id=business_id, now=now) for order_id in order_ids)
+    return sum(
+        _expire_what_can_be([order_id], business_id=business_id, now=now, bad=bad) for order_id in order_ids
+    )
 
 
 # Locked by their keys alone, and only then asked whether they are still due: with the question in one WHERE

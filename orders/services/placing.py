@@ -43,8 +43,10 @@ from orders_project.transactions import one_transaction, violated_constraint
 from reservations import services as reservations
 from reservations.services import ShelfShort, Shortage, Wanted
 
-# Unique rules that a concurrent order may win. Looking again finds that order (or rolls another number).
+# Unique rules that a concurrent order may win. Looking again finds that order (or rolls another number). And the
+# rule that an order's customer is there: looking again finds the one whom they were merged into.
 WORTH_ANOTHER_LOOK = {
+    "order_customer_same_business",
     "order_key_once",
     "order_external_id_once",
     "order_number_once",

@@ -1,6 +1,6 @@
 """Changing an order's row by compare-and-set, and writing down what happened."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
@@ -12,8 +12,10 @@ from catalog.live import feed
 from orders.errors import IllegalTransition, OrderNotFound
 from orders.lifecycle import MAY_BECOME, Status, may_become
 from orders.models import Order, OrderEvent
+from orders_project.errors import PreconditionFailed
 from orders_project.ids import new_id_text
 from orders_project.rows import Insert, Row, insert
+from orders_project.transactions import one_transaction
 
 Kind = OrderEvent.Kind
 
@@ -53,6 +55,22 @@ def change_locked(order: Order, **changes: Any) -> Order:
     if changed is None:
         raise RuntimeError(f"order {order.id} changed under its lock")
     return changed
+
+
+@one_transaction
+def change_as_seen(*, business_id: UUID, order_id: UUID, version: int, change: Callable[[], Order]) -> Order:
+    """Let a verb change an order that somebody saw at a version, and decided on, if nothing but notes came since.
+
+    Raises PreconditionFailed, OrderNotFound, and what the verb does.
+    """
+    order = find_order(business_id=business_id, order_id=order_id, locked=True)
+    if order.events.filter(version__gt=version).exclude(kind=Kind.NOTED).exists():
+        raise PreconditionFailed(
+            "The order was changed while you looked at it. Nothing was done; look again, then decide.",
+            version=order.version,
+            expected=version,
+        )
+    return change()
 
 
 def move(*, business_id: UUID, order_id: UUID, to: Status, **changes: Any) -> tuple[Order, bool]:

@@ -1,6 +1,8 @@
 """What a person should know of; and that they do."""
 
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponseBase
@@ -9,11 +11,18 @@ from catalog import alerts as catalog
 from catalog.authentication import Access
 from catalog.models import Alert
 from catalog.querysets import AlertQuerySet
+from catalog.rights import Right
 from catalog.staff import staff_action, staff_page
-from orders.staff.page import choice, csv_file, show, turn_page
+from orders.staff.page import choice, link, links_to, show, turn_page
+from orders_project.csv_file import csv_file
 from orders_project.errors import InvalidRequest
 
 STATES = {"open": "open", "closed": "over", "all": "all"}
+EMPTY = {
+    "open": "What you should know of appears here, and goes when it is over.",
+    "closed": "An alert appears here when what it told of is over.",
+    "all": "What you should know of appears here, and stays when it is over.",
+}
 SNOOZES = {"1": "1 hour", "8": "8 hours", "24": "a day", "168": "a week"}
 
 
@@ -32,14 +41,28 @@ def alerts(request: HttpRequest, access: Access) -> HttpResponseBase:
         "staff/alerts.html",
         title="Alerts",
         question="What should I know of?",
-        alerts=page,
         older=older,
         state=state,
         states=STATES,
+        empty=EMPTY[state],
         kind=kind,
         kinds=Alert.Kind.choices,
-        snoozes=SNOOZES,
+        **rows_of(page, access),
     )
+
+
+# Where there is something to do of an alert, besides what it is about.
+PAGES = {Alert.Kind.DRIFT: "findings", Alert.Kind.HOLDS_OVERDUE: "holds", Alert.Kind.JOB_LATE: "jobs"}
+
+
+def rows_of(alerts: Sequence[Alert], access: Access) -> dict[str, Any]:
+    """Alerts as their rows are shown on any page, with the addresses that they lead to."""
+    return {
+        "alerts": alerts,
+        "links": links_to([alert.subject for alert in alerts], access),
+        "pages": {kind: (name, link(name, access)) for kind, name in PAGES.items()},
+        "snoozes": SNOOZES,
+    }
 
 
 def _found(access: Access, state: str, kind: str) -> AlertQuerySet:
@@ -55,6 +78,8 @@ CSV = (
     "severity",
     "kind",
     "title",
+    "subject",
+    "facts",
     "times_seen",
     "seen_at",
     "acknowledged_by",
@@ -63,7 +88,7 @@ CSV = (
 )
 
 
-@staff_action
+@staff_action(Right.ALERTS)
 def acknowledge(request: HttpRequest, access: Access, alert_id: UUID) -> str:
     """Somebody sees to it."""
     alert = catalog.acknowledge(
@@ -72,7 +97,20 @@ def acknowledge(request: HttpRequest, access: Access, alert_id: UUID) -> str:
     return f"Acknowledged: {alert.title}"
 
 
-@staff_action
+@staff_action(Right.ALERTS)
+def take_back(request: HttpRequest, access: Access, alert_id: UUID) -> str:
+    """Nobody sees to it after all: it is heard of again."""
+    alert = catalog.acknowledge(
+        business_id=_owner(request, access, alert_id),
+        alert_id=alert_id,
+        acknowledged=False,
+        actor=access.actor,
+        now=access.now,
+    )
+    return f"Nobody sees to it: {alert.title}"
+
+
+@staff_action(Right.ALERTS)
 def snooze(request: HttpRequest, access: Access, alert_id: UUID) -> str:
     """Not now: it is heard of again after so many hours, if it is still so."""
     hours = request.POST.get("hours", "")
@@ -86,6 +124,19 @@ def snooze(request: HttpRequest, access: Access, alert_id: UUID) -> str:
         now=access.now,
     )
     return f"Quiet for {SNOOZES[hours]}: {alert.title}"
+
+
+@staff_action(Right.ALERTS)
+def wake(request: HttpRequest, access: Access, alert_id: UUID) -> str:
+    """Now after all: an end to the quiet."""
+    alert = catalog.snooze(
+        business_id=_owner(request, access, alert_id),
+        alert_id=alert_id,
+        until=None,
+        actor=access.actor,
+        now=access.now,
+    )
+    return f"Quiet no more: {alert.title}"
 
 
 def _owner(request: HttpRequest, access: Access, alert_id: UUID) -> UUID | None:

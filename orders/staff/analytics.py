@@ -11,9 +11,10 @@ from django.http import HttpRequest, HttpResponseBase
 
 from catalog.authentication import Access
 from catalog.staff import staff_page
-from orders.staff.page import choice, csv_file, show
+from orders.staff.page import choice, show
 from orders.stats import Day, Figures, kept_days, shop_stats
 from orders_project import money
+from orders_project.csv_file import csv_file
 from reservations.demand import LostDemand, lost_demand
 
 # How many days back, today counted, and how they are put together.
@@ -36,6 +37,7 @@ def analytics(request: HttpRequest, access: Access) -> HttpResponseBase:
     first = last - timedelta(days=count - 1)
     if request.GET.get("format") == "csv":
         return _csv(request, access, first, last)
+    lost = _lost(access, first)
     return show(
         request,
         access,
@@ -49,8 +51,10 @@ def analytics(request: HttpRequest, access: Access) -> HttpResponseBase:
             tz=business.time_zone,
             interval=interval,  # type: ignore[arg-type]
         ),
-        cohorts=_cohorts(kept_days(business, max(first, last - timedelta(days=30)), last)),
-        lost=_lost(access, first)[:MOST_LOST],
+        cohorts=_cohorts(kept_days(business, max(first, last - timedelta(days=MOST_COHORTS - 1)), last)),
+        cohort_days=min(count, MOST_COHORTS),
+        lost=lost[:MOST_LOST],
+        lost_count=len(lost),
         range=period,
         periods=PERIODS,
         interval=interval,
@@ -58,9 +62,10 @@ def analytics(request: HttpRequest, access: Access) -> HttpResponseBase:
 
 
 MOST_LOST = 20  # rows shown; the file has them all
+MOST_COHORTS = 30  # days, however far back the page goes
 
 
-def _lost(access: Access, first: date) -> list[Any]:
+def _lost(access: Access, first: date) -> list[LostDemand]:
     since = datetime.combine(first, time.min, ZoneInfo(access.business.time_zone))
     return lost_demand(business_id=access.business.id, since=since, until=access.now)
 

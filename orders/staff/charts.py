@@ -26,6 +26,7 @@ class Range:
     """A stretch of time that ends now, in steps that begin at the same instants whenever it is asked."""
 
     name: str
+    words: str
     since: datetime
     until: datetime
     step: timedelta
@@ -33,8 +34,13 @@ class Range:
     tick: timedelta
 
     @property
+    def is_daily(self) -> bool:
+        """Whether each step is a day."""
+        return self.step == DAY
+
+    @property
     def starts(self) -> list[datetime]:
-        """When each step begins."""
+        """When each step begins; of a range in a time zone of its own, by the clock there."""
         count = -(-(self.until - self.since) // self.step)
         return [self.since + n * self.step for n in range(count)]
 
@@ -56,14 +62,14 @@ EPOCH = datetime(2020, 1, 1, tzinfo=UTC)  # a midnight, from which the steps are
 def chosen_range(request: HttpRequest, now: datetime, default: str = "1h") -> Range:
     """The range named in the address. Raises Http404."""
     name = choice(request, "range", RANGES, default)
-    length, _, step, step_words, tick = RANGES[name]
+    length, words, step, step_words, tick = RANGES[name]
     since = now - length
-    return Range(name, since - (since - EPOCH) % step, now, step, step_words, tick)
+    return Range(name, words, since - (since - EPOCH) % step, now, step, step_words, tick)
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line of a chart; `tone` is its colour's name in the style sheet."""
+    """One line of a chart; `tone` is its colour's name in the style sheet. None is where nothing is known."""
 
     name: str
     tone: str
@@ -81,12 +87,18 @@ class Chart:
     range: Range
     zone: str
     series: Sequence[Series]
+    empty: str  # what stands in its place while there is nothing to draw: what will appear here
     stepped: bool = False  # a level, which stays as it is until something moves it
     dotted: bool = False  # values that stand alone, each at its time
+    currency: str = ""  # of amounts
 
     @property
     def json_id(self) -> str:
         return f"chart-{self.id}"
+
+    @property
+    def is_empty(self) -> bool:
+        return not any(any(series.values) for series in self.series)
 
     @property
     def drawn(self) -> dict[str, Any]:
@@ -100,6 +112,7 @@ class Chart:
             "until": _milliseconds(self.range.until),
             "ticks": list(map(_milliseconds, self.range.ticks)),
             "days": self.range.tick >= DAY,
+            "daily": self.range.is_daily,
             "zone": self.zone,
             "series": [
                 {

@@ -1,20 +1,34 @@
 """Books that don't agree, what they were found to be, and what sets them right."""
 
-from collections.abc import Sequence
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponseBase
-from django.urls import reverse
 
 from catalog.authentication import Access
 from catalog.jobs import last_runs
-from catalog.models import Business, Product
+from catalog.rights import Right
 from catalog.staff import staff_action, staff_page
-from orders.models import Discrepancy, Order
-from orders.reconciliation import apply_remedy
-from orders.staff.page import choice, csv_file, show, turn_page
+from orders.models import Discrepancy
+from orders.reconciliation import ADVICE, apply_remedy
+from orders.staff.page import choice, links_to, show, turn_page
+from orders_project.csv_file import csv_file
 
 STATES = {"open": "open", "applied": "set right", "gone": "agree again", "all": "all"}
+EMPTY = {
+    "open": "The books agree. Every quarter of an hour they are compared: shelves with the ledger, holds with "
+    "what is reserved, payments with orders. What doesn’t agree appears here.",
+    "applied": "Nothing had to be set right yet. What somebody sets right appears here, with who did it.",
+    "gone": "Nothing yet. A finding appears here when the books agree again by themselves.",
+    "all": "Nothing was ever found. What doesn’t agree appears here, and stays when it was set right.",
+}
+
+# What each of the books says, in the order in which it is read.
+SAID = {
+    "stock_quantity": "On the shelf",
+    "reserved_stock": "Reserved",
+    "holds": "By its holds",
+    "ledger": "By the ledger",
+}
 
 
 @staff_page
@@ -34,30 +48,31 @@ def findings(request: HttpRequest, access: Access) -> HttpResponseBase:
         title="Findings",
         question="Do the books agree?",
         findings=page,
-        links=_links(access.business, page, with_orders=request.user.has_perm("orders.view_order")),
+        links=links_to([finding.subject for finding in page], access),
+        advice=ADVICE,
+        said=SAID,
         older=older,
         state=state,
         states=STATES,
+        empty=EMPTY[state],
         reconciled=last_runs(access.business.id).get("stock-reconciliation"),
     )
 
 
-def _links(business: Business, findings: Sequence[Discrepancy], *, with_orders: bool) -> dict[str, str]:
-    """Where to look at what each finding is about, by its subject; at orders only for those who may."""
-    subjects = [finding.subject for finding in findings]
-    of_business = {"business": business, "id__any_of": subjects}
-    links = {}
-    pages = [(Product, "staff:product"), *([(Order, "admin:orders_order_change")] if with_orders else [])]
-    for model, page in pages:
-        for key in model._default_manager.filter(**of_business).values_list("id", flat=True):
-            links[str(key)] = f"{reverse(page, args=[key])}?business={business.slug}"
-    return links
+CSV = (
+    "found_at",
+    "invariant",
+    "subject",
+    "found",
+    "evidence",
+    "status",
+    "applied",
+    "closed_at",
+    "closed_by",
+)
 
 
-CSV = ("found_at", "invariant", "found", "status", "applied", "closed_at", "closed_by", "subject")
-
-
-@staff_action
+@staff_action(Right.STOCK)
 def remedy(request: HttpRequest, access: Access, finding_id: UUID) -> str:
     """Set books right in one of the ways that a finding offers."""
     found = apply_remedy(

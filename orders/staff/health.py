@@ -1,7 +1,7 @@
 """The page that staff keep open all day."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -20,14 +20,14 @@ from catalog.staff import staff_page
 from catalog.watching import short_shelves
 from orders.lifecycle import Status
 from orders.models import Discrepancy, Order
-from orders.staff.alerts import SNOOZES
+from orders.staff.alerts import rows_of
 from orders.staff.charts import DAY, MINUTE, RANGES, Chart, Range, Series, chosen_range
 from orders.staff.jobs import jobs_of
 from orders.staff.page import show
 from orders.staff.verdict import verdict
-from reservations.demand import LostDemand, lost_demand
-from reservations.minutes import Minute, minutes_since, rate_since
-from reservations.models import StockMinute, StockReservation
+from reservations.demand import LostDemand, lost_demand, units_lost
+from reservations.minutes import Levels, Minute, levels_before, minutes_since, rate_since
+from reservations.models import StockReservation
 
 FEW = 8  # rows of each small list
 FEW_ALERTS = 4  # the others are a page of their own
@@ -50,6 +50,7 @@ def stock_health(request: HttpRequest, access: Access) -> HttpResponse:
     alerts = Alert.objects.of(business.id)
     runs, runs_here = last_runs(), last_runs(business.id)
     late = late_jobs(now, runs)
+    jobs = jobs_of(runs | runs_here, late)
     return show(
         request,
         access,
@@ -57,23 +58,23 @@ def stock_health(request: HttpRequest, access: Access) -> HttpResponse:
         title="Stock health",
         question="Is the stock healthy?",
         verdict=verdict(access, late),
-        alerts=alerts.unheard(now).order_by(WORST_FIRST, "-opened_at")[:FEW_ALERTS],
         alerts_count=alerts.open().count(),
-        snoozes=SNOOZES,
+        **rows_of(list(alerts.unheard(now).order_by(WORST_FIRST, "-opened_at")[:FEW_ALERTS]), access),
         shelf=shelf,
         available=shelf["units"] - shelf["held"],
         holds=_holds(business.id, now),
         held_value=_held_value(business),
         refused_now=rate_since(now - 5 * MINUTE, minutes),
         refused_today=rate_since(now - DAY, minutes),
-        reconciled=runs_here.get("stock-reconciliation"),
+        compares=next(job for job in jobs if job.name == "stock-reconciliation"),
         findings=Discrepancy.objects.of(business.id).open().count(),
-        jobs=jobs_of(runs | runs_here, late),
+        jobs=jobs,
         low=_short(business.id, Alert.Kind.LOW_STOCK, shelves),
         out=_short(business.id, Alert.Kind.OUT_OF_STOCK, shelves),
         wanted=_most_wanted(business.id, lost),
         lost=lost[:FEW],
-        charts=_charts(business, shelf, chosen, minutes),
+        lost_count=len(lost),
+        charts=_charts(business, chosen, _steps(business.id, chosen, minutes)),
         range=chosen,
         ranges=RANGES,
     )
@@ -183,36 +184,47 @@ def _most_wanted(business_id: UUID, lost: Sequence[Lost]) -> list[Wanted]:
 # --- Charts ------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Step:
-    """What happened in one step of a chart, and the levels at its end; None where nothing is known."""
+    """One step of a chart: the levels at its end, what happened in its minutes, units that could not be had."""
 
-    held: int | None = None
-    available: int | None = None
-    made: int = 0
-    converted: int = 0
-    ended: int = 0
-    refused: int = 0
-    seconds_to_pay: int = 0
+    levels: Levels
+    minutes: Sequence[Minute]
+    lost: int
 
-    def add(self, minute: Minute) -> None:
-        self.held, self.available = minute.held_units, minute.available_units
-        self.made += minute.made
-        self.converted += minute.converted
-        self.ended += minute.expired + minute.released
-        self.refused += minute.refused
-        self.seconds_to_pay += minute.seconds_to_pay
+    def sum(self, *names: str) -> int:
+        return sum(getattr(minute, name) for minute in self.minutes for name in names)
 
     @property
     def minutes_to_pay(self) -> float | None:
-        return round(self.seconds_to_pay / self.converted / 60, 1) if self.converted else None
+        converted = self.sum("converted")
+        return round(self.sum("seconds_to_pay") / converted / 60, 1) if converted else None
 
 
-def _charts(business: Business, shelf: Mapping[str, int], chosen: Range, minutes: Iterable[Minute]) -> list[Chart]:
-    steps = _steps(business.id, shelf, chosen, minutes)
+def _steps(business_id: UUID, chosen: Range, minutes: Iterable[Minute]) -> list[Step | None]:
+    """The minutes of the range by the chart's steps, None before the first that is known. Levels last until
+    something moves them."""
+    levels = levels_before(business_id=business_id, minute=chosen.since)
+    lost = units_lost(business_id=business_id, since=chosen.since, until=chosen.until, step=chosen.step)
+    by_step: defaultdict[datetime, list[Minute]] = defaultdict(list)
+    for minute in minutes:
+        by_step[chosen.start_of(minute.minute)].append(minute)
+    steps: list[Step | None] = []
+    for start in chosen.starts:
+        if known := by_step[start]:
+            levels = Levels(known[-1].held_units, known[-1].available_units)
+        steps.append(None if levels is None else Step(levels, known, lost.get(start, 0)))
+    return steps
 
+
+def _charts(business: Business, chosen: Range, steps: Sequence[Step | None]) -> list[Chart]:
     def chart(
-        id: str, title: str, unit: str, *series: tuple[str, str, Callable[[Step], float | None]], **more: Any
+        id: str,
+        title: str,
+        unit: str,
+        empty: str,
+        *series: tuple[str, str, Callable[[Step], float | None]],
+        **more: Any,
     ) -> Chart:
         return Chart(
             id=id,
@@ -220,10 +232,13 @@ def _charts(business: Business, shelf: Mapping[str, int], chosen: Range, minutes
             unit=unit,
             range=chosen,
             series=[
-                Series(name, tone, [value(step) for step in steps], on_right=name == "held")
+                Series(
+                    name, tone, [None if step is None else value(step) for step in steps], on_right=name == "held"
+                )
                 for name, tone, value in series
             ],
             zone=business.time_zone,
+            empty=empty,
             **more,
         )
 
@@ -232,40 +247,34 @@ def _charts(business: Business, shelf: Mapping[str, int], chosen: Range, minutes
             "levels",
             "Held against available",
             "units",
-            ("available", "available", lambda step: step.available),
-            ("held", "held", lambda step: step.held),
+            "Nothing on the shelf in this time. Units appear here when they come in.",
+            ("available", "available", lambda step: step.levels.available),
+            ("held", "held", lambda step: step.levels.held),
             stepped=True,
         ),
         chart(
             "holds",
             f"Holds in each {chosen.step_words}",
             "",
-            ("made", "held", lambda step: step.made),
-            ("sold", "sold", lambda step: step.converted),
-            ("expired or released", "over", lambda step: step.ended),
-            ("refused orders", "refused", lambda step: step.refused),
+            "No holds in this time. They appear here as orders are placed, paid, given up or refused.",
+            ("made", "held", lambda step: step.sum("made")),
+            ("sold", "sold", lambda step: step.sum("converted")),
+            ("expired or released", "over", lambda step: step.sum("expired", "released")),
+            ("refused orders", "refused", lambda step: step.sum("refused")),
         ),
         chart(
             "pay",
             "From hold to payment, on average",
             "min",
+            "No hold was paid in this time. How long it takes appears here when one is.",
             ("minutes", "sold", lambda step: step.minutes_to_pay),
             dotted=True,
         ),
+        chart(
+            "lost",
+            f"Lost demand in each {chosen.step_words}",
+            "units",
+            "Nobody asked for more than there was. Units that could not be had appear here.",
+            ("units asked for, and not there", "refused", lambda step: step.lost),
+        ),
     ]
-
-
-def _steps(business_id: UUID, shelf: Mapping[str, int], chosen: Range, minutes: Iterable[Minute]) -> list[Step]:
-    """The minutes of the range by the chart's steps. Levels last until something moves them."""
-    steps = {start: Step() for start in chosen.starts}
-    for minute in minutes:
-        if step := steps.get(chosen.start_of(minute.minute)):
-            step.add(minute)
-    before = StockMinute.objects.filter(business=business_id, minute__lt=chosen.since).order_by("minute").last()
-    held, available = (before.held_units, before.available_units) if before else (None, None)
-    for step in steps.values():
-        held = step.held = held if step.held is None else step.held
-        available = step.available = available if step.available is None else step.available
-    last = steps[chosen.starts[-1]]
-    last.held, last.available = shelf["held"], shelf["units"] - shelf["held"]
-    return list(steps.values())

@@ -12,12 +12,14 @@ from django.http import HttpRequest, HttpResponseBase
 
 from catalog.authentication import Access
 from catalog.models import LONGEST_PAYMENT_WINDOW
+from catalog.rights import Right
 from catalog.staff import staff_action, staff_page
 from orders import services
 from orders.lifecycle import CancelReason, Status
 from orders.models import Order
 from orders.querysets import OrderQuerySet
-from orders.staff.page import PAGE, csv_file, show, turn_page
+from orders.staff.page import PAGE, show, turn_page
+from orders_project.csv_file import csv_file
 from orders_project.errors import InvalidRequest
 from reservations.models import StockReservation
 from reservations.querysets import StockReservationQuerySet
@@ -107,10 +109,10 @@ def _lines_of(orders: Sequence[Order], now: datetime) -> Iterator[Sequence[Any]]
             yield (order.number, order.customer.name, order.channel, *of_hold)
 
 
-@staff_action
+@staff_action(Right.ORDERS)
 def extend(request: HttpRequest, access: Access, order_id: UUID) -> str:
     """More time for an order to be paid: so many minutes from when its time would have been up."""
-    minutes = _minutes(request.POST.get("minutes", ""))
+    minutes = minutes_in(request)
     order = services.extend_hold(
         business_id=access.business.id,
         order_id=order_id,
@@ -122,7 +124,7 @@ def extend(request: HttpRequest, access: Access, order_id: UUID) -> str:
     return f"{order.number} has {minutes} more minutes to be paid."
 
 
-@staff_action
+@staff_action(Right.ORDERS)
 def release(request: HttpRequest, access: Access, order_id: UUID) -> str:
     """An end to a hold: the order is cancelled, its units are free."""
     order = services.release_hold(
@@ -135,7 +137,9 @@ def release(request: HttpRequest, access: Access, order_id: UUID) -> str:
     return f"{order.number} is cancelled, and what it held can be sold again."
 
 
-def _minutes(text: str) -> int:
+def minutes_in(request: HttpRequest) -> int:
+    """How much more time, as a form asks for it. Raises InvalidRequest."""
+    text = request.POST.get("minutes", "")
     minutes = int(text) if len(text) <= 4 and text.isascii() and text.isdigit() else 0
     if not 0 < minutes <= LONGEST_PAYMENT_WINDOW:
         longest = f"{LONGEST_PAYMENT_WINDOW:,}"

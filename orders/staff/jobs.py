@@ -12,7 +12,8 @@ from catalog.authentication import Access
 from catalog.jobs import LateJob, last_runs, late_jobs
 from catalog.models import JobRun
 from catalog.staff import staff_page
-from orders.staff.page import choice, csv_file, show, turn_page
+from orders.staff.page import choice, show, turn_page
+from orders_project.csv_file import csv_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,8 @@ def jobs(request: HttpRequest, access: Access) -> HttpResponseBase:
     outcome = choice(request, "outcome", JobRun.Outcome.values, "")
     runs = _runs(request, access, job, outcome)
     if request.GET.get("format") == "csv":
-        return csv_file("jobs", [*CSV, "error"], runs.order_by("-started_at").values_list(*CSV, "told").iterator())
+        lines = runs.order_by("-started_at").values_list(*CSV, "told_rows", "told_error")
+        return csv_file("jobs", [*CSV, "rows", "error"], lines.iterator())
     page, older = turn_page(runs, "started_at", request.GET.get("before", ""))
     last = last_runs()
     return show(
@@ -68,10 +70,13 @@ def jobs(request: HttpRequest, access: Access) -> HttpResponseBase:
 
 
 def _runs(request: HttpRequest, access: Access, job: str, outcome: str) -> QuerySet[JobRun]:
-    """The runs, with what is `told` of an error: one that was met for all businesses may speak of another one, so
+    """The runs, with what is told of their rows and errors: a run for all businesses may speak of another one, so
     only who runs Holdfast is told."""
-    error = F("error") if request.user.is_superuser else Case(When(business__isnull=False, then="error"))
-    runs = JobRun.objects.of(access.business.id).annotate(told=error)
+
+    def told(field: str) -> Case | F:
+        return F(field) if request.user.is_superuser else Case(When(business__isnull=False, then=field))
+
+    runs = JobRun.objects.of(access.business.id).annotate(told_rows=told("rows"), told_error=told("error"))
     if job:
         runs = runs.filter(job=job)
     if outcome:
@@ -79,4 +84,4 @@ def _runs(request: HttpRequest, access: Access, job: str, outcome: str) -> Query
     return runs
 
 
-CSV = ("job", "started_at", "ended_at", "outcome", "rows")
+CSV = ("job", "started_at", "ended_at", "outcome")

@@ -1,40 +1,33 @@
-"""How a page of ours is shown: whole, only the parts of it that move, or as a CSV file."""
+"""How a page of ours is shown: whole, or only the parts of it that move."""
 
-import csv
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
 from django.contrib.admin import site
 from django.db.models import Model, Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils.http import content_disposition_header, urlencode
-from django.utils.text import get_valid_filename
+from django.utils.http import urlencode
 
 from catalog.authentication import Access
-from catalog.staff import businesses_of
+from catalog.models import Product
+from customers.models import Customer
+from orders.models import Order
 
 PAGE = 50  # rows of a list
-MOST_BUSINESSES = 100  # to choose from in one list; of a superuser there may be more, each with its address
 
 
 def show(request: HttpRequest, access: Access, template: str, **context: Any) -> HttpResponse:
     """A page in the back office's shell; with `?part` only what is its own, for the page to renew itself."""
-    context |= {"business": access.business, "now": access.now, "may_write": access.may_write}
+    context |= {"business": access.business, "now": access.now, "rights": access.rights}
     context["here"] = f"{request.path}{_query(request)}"
     if "part" in request.GET:
         return render(request, template, {**context, "layout": "staff/part.html"})
-    businesses = list(businesses_of(request.user)[:MOST_BUSINESSES])  # type: ignore[arg-type]  # staff are users
-    if access.business not in businesses:
-        businesses.insert(0, access.business)
-    return render(
-        request,
-        template,
-        {**site.each_context(request), **context, "businesses": businesses, "layout": "staff/page.html"},
-    )
+    return render(request, template, {**site.each_context(request), **context, "layout": "staff/page.html"})
 
 
 def _query(request: HttpRequest) -> str:
@@ -44,9 +37,28 @@ def _query(request: HttpRequest) -> str:
     return f"?{kept.urlencode()}" if kept else ""
 
 
-def link(name: str, access: Access) -> str:
-    """The address of a page of ours about the same business."""
-    return f"{reverse(f'staff:{name}')}?{urlencode({'business': access.business.slug})}"
+def link(name: str, access: Access, *about: Any) -> str:
+    """The address of a page of ours about the same business, and about one thing of it if that is given."""
+    return f"{reverse(f'staff:{name}', args=about)}?{urlencode({'business': access.business.slug})}"
+
+
+ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+PAGES: Sequence[tuple[type[Model], str]] = (
+    (Product, "staff:product"),
+    (Order, "staff:order"),
+    (Customer, "staff:customer"),
+)
+
+
+def links_to(subjects: Iterable[str], access: Access) -> dict[str, str]:
+    """Where to look at the products, orders and customers that alerts or findings are about, by their subjects. A
+    subject that is something else has no link."""
+    of_business = {"business": access.business, "id__any_of": [key for key in subjects if ID.fullmatch(key)]}
+    links = {}
+    for model, page in PAGES:
+        for key in model._default_manager.filter(**of_business).values_list("id", flat=True):
+            links[str(key)] = f"{reverse(page, args=[key])}?{urlencode({'business': access.business.slug})}"
+    return links
 
 
 def choice(request: HttpRequest, name: str, choices: Iterable[str], default: str) -> str:
@@ -86,39 +98,3 @@ def after(rows: QuerySet[Row], field: str, position: str, *, newest_first: bool 
     return rows.filter(
         Q(**{f"{field}__{beyond}e": at}) & (Q(**{f"{field}__{beyond}": at}) | Q(**{f"id__{beyond}": last}))
     )
-
-
-# What a spreadsheet would take for the beginning of a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
-
-def csv_file(name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> StreamingHttpResponse:
-    """The rows as a CSV file, sent as they are read. Instants are in UTC; text that begins like a formula is
-    marked as text, for spreadsheets would work it out."""
-    response = StreamingHttpResponse(_lines(header, rows), content_type="text/csv; charset=utf-8")
-    disposition = content_disposition_header(as_attachment=True, filename=get_valid_filename(f"{name}.csv"))
-    response.headers["Content-Disposition"] = disposition
-    return response
-
-
-class _Line:
-    """What the csv module writes a line to."""
-
-    def write(self, line: str) -> str:
-        return line
-
-
-def _lines(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
-    writer = csv.writer(_Line())
-    yield writer.writerow(header)
-    for row in rows:
-        yield writer.writerow([_cell(value) for value in row])
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if hasattr(value, "isoformat"):
-        return str(value.isoformat())
-    text = str(value)
-    return f"'{text}" if isinstance(value, str) and text.startswith(FORMULA) else text

@@ -1,10 +1,10 @@
 """Why is this 3? One product's counters, rebuilt from the ledger at any instant, and who holds what."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.models import DateTimeField, F, Func, Max, Min, QuerySet, Sum, Value
@@ -17,10 +17,12 @@ from catalog.authentication import Access
 from catalog.models import Product, StockMovement
 from catalog.services import find_product
 from catalog.staff import staff_page
+from catalog.wording import grouped
 from orders.models import Order
 from orders.staff.charts import RANGES, Chart, Range, Series, chosen_range
-from orders.staff.page import PAGE, after, csv_file, show, turn_page
+from orders.staff.page import PAGE, after, show, turn_page
 from orders_project.clock import is_reckoned
+from orders_project.csv_file import csv_file
 from reservations.models import StockReservation
 
 Kind = StockMovement.Kind
@@ -81,9 +83,13 @@ class Line:
 
 @staff_page
 def product(request: HttpRequest, access: Access, product_id: UUID) -> HttpResponseBase:
-    """One product now, or at the instant `at`: how its counters came to be so, and its ledger line by line."""
+    """One product now, or at the instant `at` if that is over: how its counters came to be so, and its ledger line
+    by line."""
     found = find_product(business_id=access.business.id, product_id=product_id)
     then = _instant(request.GET.get("at", ""))
+    is_to_come = then is not None and then > access.now
+    if is_to_come:
+        then = None
     ledger = StockMovement.objects.of(access.business.id).filter(product=found)
     if then is not None:
         ledger = ledger.filter(at__lte=then)
@@ -93,16 +99,19 @@ def product(request: HttpRequest, access: Access, product_id: UUID) -> HttpRespo
     moved = _moved(ledger, chosen)
     counters = _counters(moved, found, then)
     lines, older = _page(ledger, request.GET.get("before", ""))
+    holders = _holders(found) if then is None else _holders_then(ledger)
     return show(
         request,
         access,
         "staff/product.html",
         title=f"{found.sku} {found.name}",
-        question=f"Why {'was' if then else 'is'} this {counters.available:,}?",
+        question=f"Why {'was' if then else 'is'} this {grouped(counters.available)}?",
         product=found,
         then=then,
+        is_to_come=is_to_come,
         counters=counters,
-        holders=_holders(found) if then is None else _holders_then(found, ledger),
+        holders=_with_orders(access.business.id, holders[:PAGE]),
+        more_holders=max(0, holders.count() - PAGE),
         chart=_chart(moved, chosen, access.business.time_zone),
         lines=lines,
         older=older,
@@ -149,23 +158,26 @@ def _counters(moved: Sequence[Moved], product: Product, then: datetime | None) -
     units: Counter[str] = Counter()
     for one in moved:
         units[one.kind] += one.stock
-    parts = [(words, units[kind]) for kind, words in PARTS.items() if kind in units]
+    parts = [(words, units[kind]) for kind, words in PARTS.items() if units[kind]]
     return Counters(*counted, parts, agree=told == counted)
 
 
-def _holders(product: Product) -> list[Holder]:
+# Units, an instant, and the order that they are held for.
+Holds = QuerySet[Any, tuple[int, datetime, UUID | None]]
+
+
+def _holders(product: Product) -> Holds:
     """Who holds the product now, the first to run out at the top."""
     holds = StockReservation.objects.of(product.business_id).active().filter(product=product)
-    found = holds.order_by("expires_at", "id").values_list("quantity", "expires_at", "order_id")[:PAGE]
-    return _with_orders(product.business_id, found)
+    return holds.order_by("expires_at", "id").values_list("quantity", "expires_at", "order_id")
 
 
-def _holders_then(product: Product, ledger: QuerySet[StockMovement]) -> list[Holder]:
+def _holders_then(ledger: QuerySet[StockMovement]) -> Holds:
     """Who held the product where its ledger ends, who came first at the top. A hold itself tells no more what it
     was: it may have been edited since, or given more time."""
     of_orders = ledger.values("order_id").annotate(units=Sum("reserved_delta"), since=Min("at"))
     found = of_orders.filter(units__gt=0).order_by("since", "order_id")
-    return _with_orders(product.business_id, found.values_list("units", "since", "order_id")[:PAGE])
+    return found.values_list("units", "since", "order_id")
 
 
 def _with_orders(business_id: UUID, holds: Iterable[tuple[int, datetime, UUID | None]]) -> list[Holder]:
@@ -201,25 +213,28 @@ def _numbers(movements: Sequence[StockMovement]) -> Mapping[UUID | None, str]:
 
 
 def _chart(moved: Sequence[Moved], chosen: Range, zone: str) -> Chart:
-    """The counters at the end of each step, as the ledger has them."""
-    steps = {start: [0, 0] for start in [chosen.since - chosen.step, *chosen.starts]}
+    """The counters at the end of each step, as the ledger has them; nothing before its first line."""
+    by_step: defaultdict[datetime, list[Moved]] = defaultdict(list)
     for one in moved:
-        if sums := steps.get(one.start):
-            sums[0] += one.stock
-            sums[1] += one.reserved
-    stock, reserved = steps.pop(chosen.since - chosen.step)
-    shelf, held = [], []
-    for stock_delta, reserved_delta in steps.values():
-        stock, reserved = stock + stock_delta, reserved + reserved_delta
-        shelf.append(stock - reserved)
-        held.append(reserved)
+        by_step[one.start].append(one)
+    counted: list[tuple[int, int] | None] = []
+    stock = reserved = 0
+    for start in [chosen.since - chosen.step, *chosen.starts]:
+        stock += sum(one.stock for one in by_step[start])
+        reserved += sum(one.reserved for one in by_step[start])
+        is_known = by_step[start] or any(counted)
+        counted.append((stock - reserved, reserved) if is_known else None)
     return Chart(
         id="counters",
         title="Available and held",
         unit="units",
         range=chosen,
-        series=[Series("available", "available", shelf), Series("held", "held", held)],
+        series=[
+            Series(name, name, [counts and counts[n] for counts in counted[1:]])
+            for n, name in enumerate(("available", "held"))
+        ],
         zone=zone,
+        empty="None on the shelf in this time. Units appear here when they come in.",
         stepped=True,
     )
 

@@ -1,50 +1,31 @@
-"""How figures and times are written on the pages."""
+"""How figures and times are written on the pages, for the templates."""
 
 from collections.abc import Mapping
-from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
-from babel.numbers import format_currency
 from django import template
-from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.text import capfirst
 
-from orders.lifecycle import Channel
+from catalog import wording
+from orders.lifecycle import Channel, PaymentStatus, Status
 
 register = template.Library()
 
-DASH = "–"  # for what is unknown or isn't there
-
-
-@register.filter
-def grouped(number: int | None) -> str:
-    """12,345"""
-    return DASH if number is None else f"{number:,}"
-
-
-@register.filter
-def signed(number: int) -> str:
-    """+12, −3, and a dash for what didn't move."""
-    return f"{number:+,}".replace("-", "−") if number else DASH
-
-
-@register.filter
-def of(number: int, noun: str) -> str:
-    """1 unit, 12 units"""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-@register.filter
-def price(amount: Decimal | str | None, currency: str) -> str:
-    """£1,234.50"""
-    return DASH if amount is None else format_currency(Decimal(amount), currency, locale="en")
-
-
-@register.filter
-def share(fraction: float | None) -> str:
-    """12.3 %"""
-    return DASH if fraction is None else f"{100 * fraction:.1f} %"
+for written in (
+    wording.ago,
+    wording.at,
+    wording.countdown,
+    wording.grouped,
+    wording.of,
+    wording.price,
+    wording.share,
+    wording.signed,
+    wording.spoken,
+    wording.until,
+    wording.who,
+):
+    register.filter(written)
 
 
 @register.filter
@@ -54,57 +35,37 @@ def channel(name: str) -> str:
 
 
 @register.filter
-def who(actor: str) -> str:
-    """A person's name, or which key or job it was."""
-    kind, _, name = actor.partition(":")
-    return {"person": name, "key": f"{name} (API key)", "job": f"{name.replace('_', ' ')} (job)"}.get(kind, actor)
-
-
-@register.filter
-def spoken(code: str) -> str:
-    """A code as words: refund_due, refund due."""
-    return code.replace("_", " ").replace("-", " ")
-
-
-def _time(instant: datetime | None, kind: str) -> str:
-    """An instant in the business's zone; the day only if it isn't today. The browser says how long ago."""
-    if instant is None:
-        return DASH
-    local, today = timezone.localtime(instant), timezone.localdate()
-    return format_html(
-        '<time datetime="{}" title="{}" data-{}>{}</time>',
-        instant.isoformat(),
-        f"{local:%a %-d %b %Y, %H:%M:%S %Z}",
-        kind,
-        f"{local:%H:%M}" if local.date() == today else f"{local:%-d %b %H:%M}",
-    )
-
-
-@register.filter
-def ago(instant: datetime | None) -> str:
-    """2 h ago"""
-    return _time(instant, "ago")
-
-
-@register.filter
-def countdown(instant: datetime | None) -> str:
-    """in 4 min 12 s"""
-    return _time(instant, "countdown")
-
-
-@register.filter
-def at(instant: datetime | None) -> str:
-    """14:05, or 20 Nov 14:05"""
-    return _time(instant, "at")
-
-
-@register.filter
-def until(start: datetime, end: datetime | None) -> str:
-    """0.25 s"""
-    return DASH if end is None else f"{(end - start).total_seconds():,.2f} s"
-
-
-@register.filter
 def of_key(found: Mapping[str, Any], key: str) -> Any:
     """What a mapping has under a key, if anything."""
     return found.get(key)
+
+
+# Available is ink, held is amber, sold is green, what needs a hand is red, what is over is grey.
+TONES = {
+    Status.DRAFT: "ended",
+    Status.PENDING: "held",
+    Status.CANCELLED: "ended",
+    **dict.fromkeys((Status.PAID, Status.PROCESSING, Status.SHIPPED, Status.DELIVERED), "sold"),
+}
+TONES_OF_PAYMENT = {
+    PaymentStatus.PENDING: "quiet",
+    PaymentStatus.PAID: "sold",
+    PaymentStatus.FAILED: "refused",
+    PaymentStatus.REFUND_DUE: "refused",
+    PaymentStatus.PARTIALLY_REFUNDED: "ended",
+    PaymentStatus.REFUNDED: "ended",
+}
+
+
+@register.filter
+def status_badge(status: str) -> str:
+    """The status of an order in its colour."""
+    known = Status(status)
+    return format_html('<span class="hf-tag hf-{}">{}</span>', TONES[known], capfirst(known.label))
+
+
+@register.filter
+def payment_badge(status: str) -> str:
+    """The status of an order's payment in its colour."""
+    known = PaymentStatus(status)
+    return format_html('<span class="hf-tag hf-{}">{}</span>', TONES_OF_PAYMENT[known], capfirst(known.label))

@@ -170,6 +170,7 @@ def test_bulk_double_click_within_one_request(api, mug):
     assert results[1]["problem"]["order"] == results[0]["order"]["id"]
 
 
+@pytest.mark.slow
 def test_bulk_thousand_rows_and_the_same_again(api, shop):
     product(shop, stock=1000)
     rows = [row(key=f"k-{n}", customer={"name": f"Buyer {n}"}) for n in range(MOST_ROWS)]

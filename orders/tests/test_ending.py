@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from catalog.jobs import last_runs
 from catalog.models import Stock, StockMovement
 from factories import BusinessFactory, on_shelf, order_in, pay, place, product, verb
 from orders import services
@@ -195,11 +196,13 @@ def test_expire_due_is_not_stopped_by_one_bad_row(shop, now, monkeypatch, caplog
         (bad if number < broken else good).append(order)
     drifted = Stock.objects.filter(business=shop, product__sku__in=[f"SKU-{number}" for number in range(broken)])
     drifted.update(reserved_stock=0)
-    with caplog.at_level(logging.ERROR):
-        assert sweep(shop, now + 15 * MINUTE) == len(good)
+    with caplog.at_level(logging.ERROR), pytest.raises(RuntimeError, match=f"for {broken} of the orders"):
+        sweep(shop, now + 15 * MINUTE)
     assert {state(order)[0] for order in good} == {"cancelled"}
     assert {state(order)[0] for order in bad} == {"pending"}
-    assert all(str(order.id) in caplog.text for order in bad)
+    [line] = caplog.records  # the first of them, and no flood of them every few seconds
+    assert str(bad[0].id) in line.getMessage()
+    assert line.exc_info
     drifted.update(reserved_stock=1)  # repaired
     assert sweep(shop, now + 15 * MINUTE) == broken
 
@@ -234,3 +237,25 @@ def test_expire_due_orders_goes_through_every_shop(shop, now):
         place(business, ("MUG-01", 1), now=now)
     assert expire_due_orders() == 2
     assert [on_shelf(shop), on_shelf(other)] == [(10, 1), (10, 1)]
+
+
+def test_expire_due_orders_that_can_not_be_expired_fail_the_run(shop, now, monkeypatch):
+    """What can be expired is, in other shops too; and nobody who looks at the runs is told that all went well."""
+    monkeypatch.setattr(ending, "SWEEP_BATCH", 2)
+    other = BusinessFactory()
+    for business, orders in ((shop, 3), (other, 2)):
+        product(business, stock=10)
+        for _ in range(orders):
+            place(business, ("MUG-01", 1), now=now - 16 * MINUTE)
+    Stock.objects.filter(business=shop).update(reserved_stock=0)
+    with pytest.raises(RuntimeError, match="for 3 of the orders"):
+        expire_due_orders()
+    assert [on_shelf(shop), on_shelf(other)] == [(10, 0), (10, 0)]
+    run = last_runs()["payment-timeout"]
+    assert (run.outcome, run.error) == (
+        "failed",
+        "RuntimeError: It failed for 3 of the orders.",
+    )
+    Stock.objects.filter(business=shop).update(reserved_stock=3)
+    assert expire_due_orders() == 3
+    assert last_runs()["payment-timeout"].outcome == "done"

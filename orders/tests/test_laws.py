@@ -12,11 +12,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
 
-from catalog.models import Alert, JobRun, Membership, StockMovement
+from catalog.models import Alert, JobRun, Logo, Membership, StockMovement
 from customers.services import Buyer
 from factories import BusinessFactory, api_key, on_shelf, order_in, place, product, verb
 from orders.lifecycle import PaymentStatus, Status
-from orders.models import Discrepancy
+from orders.models import BulkRow, BulkRun, Discrepancy
 from orders_project.transactions import violated_constraint
 from reservations.models import RefusedDemand
 
@@ -51,6 +51,9 @@ def world(shop, now):
         currency="GBP",
     )
     Membership.objects.create(business=shop, user=User.objects.create(username=str(uuid4())), role="owner")
+    Logo.objects.create(business=shop, image=b"x", media_type="image/png")
+    run = BulkRun.objects.create(business=shop, action="deliver", actor="person:ada", created_at=now)
+    BulkRow.objects.create(business=shop, run=run, position=1, order=pending)
     return {
         "shop": shop.id,
         "other": other.id,
@@ -103,6 +106,11 @@ def ledger(kind, stock, reserved, *, order=None, **more):
 
 LAWS = {
     # catalog
+    "audit_actor_named": [
+        "INSERT INTO catalog_auditentry (id, business_id, at, actor, action, kind, subject, title, changes) "
+        "VALUES (gen_random_uuid(), %(shop)s, now(), '', 'changed', 'product', '', '', '{}')"
+    ],
+    "logo_can_be_shown": [of_shop("catalog_logo", "media_type = 'text/html'")],
     "business_country_code": [change("catalog_business", "country = 'gb'", "id = %(shop)s")],
     "business_currency_code": [change("catalog_business", "currency = 'gbp'", "id = %(shop)s")],
     "business_loyal_spend_positive": [change("catalog_business", "loyal_spend = 0", "id = %(shop)s")],
@@ -257,6 +265,10 @@ LAWS = {
         of_shop("orders_discrepancy", "status = 'lost', closed_at = now()"),
     ],
     "discrepancy_open_once": [copy("orders_discrepancy", "business_id = %(shop)s")],
+    "bulk_run_confirmed_before_its_end": [of_shop("orders_bulkrun", "ended_at = now()")],
+    "bulk_row_run_same_business": [of_shop("orders_bulkrow", "run_id = gen_random_uuid()")],
+    "bulk_row_order_same_business": [of_shop("orders_bulkrow", "order_id = %(their_order)s")],
+    "bulk_row_once": [copy("orders_bulkrow", "business_id = %(shop)s", position=2)],
     "shipment_once_per_order": [copy("orders_shipment", "order_id = %(delivered)s")],
 }
 

@@ -785,7 +785,7 @@ def test_place_while_overdue_holds_are_swept(shop, at_once, now):
 def test_expire_due_while_somebody_keeps_a_shelf(shop, another_session, now):
     """What one order waits for in vain keeps no other from being expired.
 
-    The guard: Busy among ending.BAD_ORDER.
+    The guard: Busy among bad_orders.BAD_ORDER.
     """
     kept, free = product(shop, "MUG-01"), product(shop, "TEA-01")
     for goods in (kept, free):
@@ -794,7 +794,8 @@ def test_expire_due_while_somebody_keeps_a_shelf(shop, another_session, now):
     other.execute("SELECT FROM catalog_stock WHERE product_id = %s FOR UPDATE", [kept.id])
     with connection.cursor() as cursor:
         cursor.execute("SET lock_timeout = '10ms'")
-    assert sweep(shop, now) == 1
+    with pytest.raises(RuntimeError, match="for 1 of the orders"):
+        sweep(shop, now)
     assert [on_shelf(shop, "MUG-01"), on_shelf(shop, "TEA-01")] == [(10, 1), (10, 0)]
     other.rollback()
     assert sweep(shop, now) == 1

@@ -5,14 +5,18 @@ from collections import Counter
 from io import StringIO
 
 import pytest
+from django.core import mail
 from django.core.management import CommandError, call_command
 from django.test import Client
 
 from callers import Caller
+from catalog.digest import send_digest
 from catalog.models import ApiKey, Business, Stock
 from customers.models import Customer
 from orders.lifecycle import Channel, PaymentStatus, Status
 from orders.models import Order, OrderEvent
+from orders.watching import watch
+from orders_project.clock import database_now
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("db", "all_is_well")]
 
@@ -39,7 +43,16 @@ def test_seed_makes_a_believable_shop():
     assert left.count(0) >= 3
     assert sum(1 for units in left if 0 < units <= shop.low_stock_default) >= 5
     assert Caller(key=way_in["api_key"]).get("/products?sku=MUG-01").json()["results"][0]["available"] > 0
-    assert Client().login(**way_in["admin"])
+    assert Client().post("/admin/login/", way_in["admin"]).status_code == 302
+
+
+def test_seed_owner_gets_mails_where_they_are_files(settings):
+    settings.LOCAL = True
+    shop = Business.objects.get(id=seed()["business_id"])
+    watch(business_id=shop.id, now=database_now())
+    assert send_digest(business_id=shop.id, now=database_now()) > 0
+    [sent] = mail.outbox
+    assert (sent.to, sent.subject.startswith("Harbour & Hearth: ")) == (["demo@localhost"], True)
 
 
 def test_seed_twice_adds_nothing_and_says_the_same():
@@ -56,7 +69,7 @@ def test_seed_with_another_secret_makes_what_it_prints_work(settings):
     assert second["api_key"] != first["api_key"]
     assert Caller(key=second["api_key"]).get("/orders").status_code == 200
     assert Caller(key=first["api_key"]).get("/orders").status_code == 401
-    assert Client().login(**second["admin"])
+    assert Client().post("/admin/login/", second["admin"]).status_code == 302
 
 
 def test_rebuild_customers_after_seed_changes_nothing():

@@ -1,109 +1,30 @@
 """The staff pages in a real browser, on a real server: they move by themselves, and everyone can use them."""
 
 import json
-import os
 import re
-import shutil
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
-from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from callers import an_order
-from catalog.models import Business, JobRun, Membership
-from conftest import PATIENCE, Web
+from catalog.models import Business, JobRun
+from conftest import Web
 from factories import api_key, pay, place, product
 from orders.models import Discrepancy
 from orders.reconciliation import reconcile
+from orders.tests.browser import faults, fits_a_phone, live, signed_in
 from orders.watching import watch
 from orders_project.clock import database_now
 
 pytestmark = pytest.mark.slow
 
-expect.set_options(timeout=PATIENCE * 1000)
-
 # A clock that is an hour ahead, as people's are.
 WRONG_CLOCK = "{ const now = Date.now; Date.now = () => now() + 3600_000; }"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        assert "NEEDS_CHROMIUM" not in os.environ, "there is no Chromium"
-        pytest.skip("there is no Chromium here (Debian: apt install chromium)")
-    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # Playwright keeps a loop in this thread; we await nothing
-        browser = playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox"] if os.geteuid() == 0 else []
-        )
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def jobs_ran(committed: None) -> Iterator[None]:
-    """Every job was started just now, as where worker and beat are alive."""
-    now = database_now()
-    ran = [JobRun(job=job, started_at=now, ended_at=now, outcome=JobRun.Outcome.DONE) for job in settings.SCHEDULE]
-    JobRun.objects.bulk_create(ran)
-    yield
-    JobRun.objects.filter(id__in=[run.id for run in ran]).delete()
-
-
-@pytest.fixture
-def owner(committed: None, shop: Business) -> User:
-    user = User.objects.create_user(f"owner-{shop.slug}", is_staff=True)
-    Membership.objects.create(business=shop, user=user, role=Membership.Role.OWNER)
-    return user
-
-
-@contextmanager
-def signed_in(
-    browser: Browser, address: str, user: User, *, may_miss: str = "nothing", **options: Any
-) -> Iterator[BrowserContext]:
-    """Somebody's browser. Whatever it complains of, and whatever it asks of another host, fails the test; but for
-    the complaints that a server is not there, where that is what the test is about."""
-    client = Client()
-    client.force_login(user)
-    complaints: list[str] = []
-    context = browser.new_context(base_url=address, **options)
-    context.set_default_timeout(PATIENCE * 1000)
-    cookie = client.cookies[settings.SESSION_COOKIE_NAME]
-    context.add_cookies([{"name": cookie.key, "value": cookie.value, "url": address}])
-    context.on("console", lambda line: line.type == "error" and complaints.append(line.text))
-    context.on("weberror", lambda error: complaints.append(str(error.error)))
-    context.on("request", lambda request: is_ours(request.url, address) or complaints.append(request.url))
-    yield context
-    context.close()
-    assert [complaint for complaint in complaints if may_miss not in complaint] == []
-
-
-def is_ours(url: str, address: str) -> bool:
-    return urlsplit(url).netloc == urlsplit(address).netloc or url.startswith(("data:", "blob:"))
-
-
-@pytest.fixture
-def page(chromium: Browser, server: str, owner: User) -> Iterator[Page]:
-    """The owner's browser."""
-    with signed_in(chromium, server, owner) as context:
-        yield context.new_page()
-
-
-def live(page: Page, address: str) -> None:
-    """Open a page, and wait until it is live."""
-    page.goto(address)
-    expect(page.locator("#live")).to_have_attribute("data-state", "live")
 
 
 def change_stock(product_id: Any, units: int) -> None:
@@ -258,21 +179,15 @@ def test_every_page_can_be_used_by_everyone(
     reconcile(business_id=shop.id, now=database_now())
     watch(business_id=shop.id, now=database_now())
     change_stock(mug.id, -2)
-    faults: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     with signed_in(chromium, server, owner, color_scheme=theme) as context:
         page = context.new_page()
         for address in [*PAGES, f"products/{mug.id}/", f"products/{mug.id}/?at=2026-01-01T12:00"]:
             live(page, f"/staff/{address}")
             for table in page.locator("details").all():
                 table.evaluate("details => details.open = true")
-            found = Axe().run(page)
-            if found.violations_count:
-                faults[address] = [
-                    (fault["id"], fault["help"], [node["html"] for node in fault["nodes"]])
-                    for fault in found.response["violations"]
-                ]
-            page.set_viewport_size({"width": 375, "height": 800})
-            page.wait_for_function("document.documentElement.scrollWidth <= 375")
-            page.set_viewport_size({"width": 1280, "height": 800})
-    assert faults == {}
+            if wrong := faults(page):
+                found[address] = wrong
+            fits_a_phone(page)
+    assert found == {}
     Discrepancy.objects.filter(business=shop).delete()

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.db import connection
 from django.utils.module_loading import import_string
 
@@ -170,14 +171,16 @@ def test_free_stuck_of_no_order(shop, now):
 
 @pytest.mark.usefixtures("committed", "all_is_well")
 def test_free_stuck_one_that_can_not_be_ended_stops_no_other(shop, now, caplog):
-    """The counter of one was lost. When reconciliation has set it right, the next run ends the hold too."""
+    """The counter of one was lost, and the run fails. When reconciliation has set it right, the next one ends that
+    hold too."""
     product(shop, "MUG-01", stock=10)
     product(shop, "TEA-01", stock=10)
     orders = [place(shop, (sku, 4), now=now) for sku in ("MUG-01", "TEA-01")]
     for order in orders:
         delete_order(shop, order)
     Stock.objects.filter(business=shop, product__sku="MUG-01").update(reserved_stock=0)
-    free(shop)
+    with pytest.raises(RuntimeError, match="for 1 of the orders"):
+        free(shop)
     assert str(orders[0].id) in caplog.text
     assert [hold_of(order).status for order in orders] == ["active", "released"]
     shop.reconcile_up_to = 4
@@ -281,11 +284,14 @@ def test_clean_up_deletes_what_is_past_its_keep_time(shop, now, monkeypatch):
             value=1,
             currency="GBP",
         )
+        key = f"{shop.id.hex}{age.days}"
+        Session.objects.create(session_key=key, session_data=str(shop.id), expire_date=now - age)
 
     def counts():
-        return [
+        of_shop = [
             model.objects.filter(business=shop).count() for model in (JobRun, Alert, StockMinute, RefusedDemand)
         ]
+        return [*of_shop, Session.objects.filter(session_data=str(shop.id)).count()]
 
     rows_of(MINUTE)
     rows_of(-MINUTE)
@@ -297,10 +303,25 @@ def test_clean_up_deletes_what_is_past_its_keep_time(shop, now, monkeypatch):
         opened_at=now - 999 * DAY,
         seen_at=now,
     )
-    assert counts() == [10, 3, 2, 2]
-    assert clean(now) >= 8
-    assert counts() == [5, 2, 1, 1]
+    assert counts() == [10, 3, 2, 2, 2]
+    assert clean(now) >= 9
+    assert counts() == [5, 2, 1, 1, 1]
     assert Alert.objects.filter(id=still_open.id).exists()
+
+
+@pytest.mark.usefixtures("db", "all_is_well")
+def test_clean_up_that_can_not_end_an_order_does_all_else_and_fails(shop, now):
+    product(shop, "MUG-01")
+    overdue = place(shop, ("MUG-01", 1), now=now - 16 * MINUTE)
+    draft = place(shop, ("MUG-01", 1), draft=True, now=now - 31 * DAY)
+    old = JobRun.objects.create(job="clean-up", started_at=now - 999 * DAY)
+    shelf = Stock.objects.filter(business=shop)
+    shelf.update(reserved_stock=0)
+    with pytest.raises(RuntimeError, match="for 1 of the orders"):
+        clean(now)
+    assert [status_of(overdue), status_of(draft)] == ["pending", "cancelled"]
+    assert not JobRun.objects.filter(id=old.id).exists()
+    shelf.update(reserved_stock=1)
 
 
 @pytest.mark.usefixtures("committed", "all_is_well")

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from catalog.authentication import access_of
+from catalog.rights import Right
 from catalog.schema import refusals
 from orders import doorway
 from orders.serializers import (
@@ -43,6 +44,7 @@ def _body(name: str, row: str, example: dict[str, Any]) -> dict[str, Any]:
 
 
 class OrderBulk(APIView):
+    rights = {"POST": Right.ORDERS}
     parser_classes = [BulkJSONParser]
 
     @extend_schema(
@@ -68,6 +70,7 @@ class OrderBulk(APIView):
 
 
 class PaymentBulk(APIView):
+    rights = {"PATCH": Right.PAYMENTS}
     parser_classes = [BulkJSONParser]
 
     @extend_schema(

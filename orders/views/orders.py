@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 
 from catalog.authentication import Access, access_of
 from catalog.errors import KeyReused
+from catalog.rights import Right
 from catalog.schema import refusals
 from customers.errors import InvalidPhone, UnknownCustomer
 from customers.services import Buyer
@@ -65,6 +66,7 @@ def answer(access: Access, order_id: UUID) -> Response:
 
 
 class OrderList(ListAPIView[Order]):
+    rights = {"POST": Right.ORDERS}
     filterset_class = OrderFilter
     orderings = ("-created_at", "total")
     queryset = Order.objects.none()
@@ -116,11 +118,11 @@ def placement(body: dict[str, Any], *, idempotency_key: str | None) -> Placement
         currency=body.get("currency"),
         external_id=body.get("external_id"),
         idempotency_key=idempotency_key,
-        **_editable(body),
+        **editable(body),
     )
 
 
-def _editable(body: dict[str, Any]) -> dict[str, Any]:
+def editable(body: dict[str, Any]) -> dict[str, Any]:
     """The part of an order that PUT can replace, as Placement and Edit have it."""
     return {
         "lines": tuple(Line(item.get("sku") or item["product"], item["quantity"]) for item in body["items"]),
@@ -132,6 +134,8 @@ def _editable(body: dict[str, Any]) -> dict[str, Any]:
 
 
 class OrderDetail(APIView):
+    rights = {"PUT": Right.ORDERS, "DELETE": Right.ORDERS}
+
     @extend_schema(
         tags=["Orders"],
         summary="Read an order",
@@ -168,7 +172,7 @@ class OrderDetail(APIView):
         nothing; what it had keeps its price."""
         check_parameters(request, set())
         access = access_of(request)
-        change = Edit(**_editable(read_body(request, EditSerializer)))
+        change = Edit(**editable(read_body(request, EditSerializer)))
         services.edit(
             business_id=access.business.id,
             order_id=order_id,
@@ -208,21 +212,30 @@ class OrderDetail(APIView):
         return answer(access, order_id)
 
 
-# What brings an order to each status, and what the step takes from the request. Nothing leads to draft.
-STEPS: dict[Status, tuple[Callable[..., Order], Callable[[dict[str, Any]], dict[str, Any]]]] = {
-    Status.PENDING: (services.submit, lambda body: {}),
-    Status.PAID: (services.mark_paid, lambda body: {}),
-    Status.PROCESSING: (services.start_processing, lambda body: {}),
+# What brings an order to each status, the right that it needs, and what the step takes from the request. Nothing
+# leads to draft.
+STEPS: dict[Status, tuple[Right, Callable[..., Order], Callable[[dict[str, Any]], dict[str, Any]]]] = {
+    Status.PENDING: (Right.ORDERS, services.submit, lambda body: {}),
+    Status.PAID: (Right.PAYMENTS, services.mark_paid, lambda body: {}),
+    Status.PROCESSING: (Right.PACKING, services.start_processing, lambda body: {}),
     Status.SHIPPED: (
+        Right.PACKING,
         services.ship,
         lambda body: {name: body[name] for name in ("carrier", "tracking_number", "tracking_url") if name in body},
     ),
-    Status.DELIVERED: (services.deliver, lambda body: {}),
-    Status.CANCELLED: (services.cancel, lambda body: {"reason": body.get("reason", CANCELLED_BY_REQUEST)}),
+    Status.DELIVERED: (Right.PACKING, services.deliver, lambda body: {}),
+    Status.CANCELLED: (
+        Right.ORDERS,
+        services.cancel,
+        lambda body: {"reason": body.get("reason", CANCELLED_BY_REQUEST)},
+    ),
 }
+NO_STEP = (Right.ORDERS, services.refuse, lambda body: {"status": body["status"]})
 
 
 class OrderStatus(APIView):
+    rights = {"PATCH": Right.PACKING}  # the least; the step may need another
+
     @extend_schema(
         tags=["Orders"],
         summary="Move an order to another status",
@@ -246,7 +259,8 @@ class OrderStatus(APIView):
         check_parameters(request, set())
         access = access_of(request)
         body = read_body(request, StatusSerializer)
-        step, details = STEPS.get(body["status"], (services.refuse, lambda body: {"status": body["status"]}))
+        right, step, details = STEPS.get(body["status"], NO_STEP)
+        access.check(right)
         step(
             business_id=access.business.id,
             order_id=order_id,
@@ -258,6 +272,8 @@ class OrderStatus(APIView):
 
 
 class OrderPayment(APIView):
+    rights = {"PATCH": Right.PAYMENTS}
+
     @extend_schema(
         tags=["Orders"],
         summary="Tell of a payment",
@@ -300,6 +316,8 @@ class OrderPayment(APIView):
 
 
 class OrderShipping(APIView):
+    rights = {"PATCH": Right.PACKING}
+
     @extend_schema(
         tags=["Orders"],
         summary="Tell of the parcel",

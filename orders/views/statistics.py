@@ -1,9 +1,8 @@
 """The shop's figures over the API."""
 
 from datetime import date, timedelta
-from functools import cache
 from uuid import UUID
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -12,6 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from catalog.authentication import access_of
+from catalog.places import TIME_ZONES
 from catalog.schema import refusals
 from orders.serializers import StatsSerializer
 from orders.stats import LONGEST_RANGE, shop_stats
@@ -42,7 +42,7 @@ class OrderStats(APIView):
         check_parameters(request, {"from", "to", "tz", "interval"})
         query = request.query_params
         tz = query.get("tz", business.time_zone)
-        if tz not in time_zones():
+        if tz not in dict(TIME_ZONES):
             raise InvalidParameter("There is no such time zone. One is named like Europe/London.", parameter="tz")
         today = access_of(request).now.astimezone(ZoneInfo(tz)).date()
         last = _day(query.get("to"), "to", today)
@@ -60,12 +60,6 @@ class OrderStats(APIView):
             )
         stats = shop_stats(business=business, first=first, last=last, tz=tz, interval=interval)  # type: ignore[arg-type]
         return Response(stats)
-
-
-@cache  # for it reads a folder of hundreds of files
-def time_zones() -> frozenset[str]:
-    """The zones that both Python and PostgreSQL know by name; `localtime` is Python's alone."""
-    return frozenset(available_timezones() - {"localtime"})
 
 
 def _day(text: str | None, parameter: str, default: date) -> date:

@@ -173,8 +173,7 @@ def welcome(host: str, port: str, demo: dict[str, Any]) -> str:
     return f"""
 Holdfast is running. Ctrl-C stops all of it.
 
-  Stock health  {url}/staff/stock-health/
-  Admin         {url}/admin/
+  Back office   {url}/
   Sign in as    {demo["admin"]["username"]} / {demo["admin"]["password"]}
 
   API           {url}/api/v1/orders

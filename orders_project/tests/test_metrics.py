@@ -7,6 +7,7 @@ from urllib.request import Request, urlopen
 
 import httpx
 import pytest
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.sync.client import connect
@@ -159,6 +160,16 @@ def test_how_things_stand_is_told_as_the_database_knows_it(look, shop, now):
     assert after["holdfast_job_last_start_timestamp_seconds", "clean-up"] == pytest.approx(now.timestamp())
     assert after["holdfast_job_last_run_failed", "clean-up"] == 1
     assert after["holdfast_database_connections", "active"] >= 1
+
+
+@pytest.mark.django_db
+def test_job_that_never_ran_has_series_too(look, now):
+    """Or nobody could be woken by its age."""
+    JobRun.objects.all().delete()
+    told = look()
+    for job in settings.SCHEDULE:
+        assert 0 < told["holdfast_job_last_start_timestamp_seconds", job] < now.timestamp()
+        assert told["holdfast_job_last_run_failed", job] == 0
 
 
 @pytest.mark.django_db

@@ -26,6 +26,8 @@ sys.exit(run.main())
 
 Start = Callable[..., subprocess.Popen[str]]
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def mark() -> Iterator[str]:

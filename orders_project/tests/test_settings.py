@@ -10,6 +10,8 @@ import pytest
 from orders_project.local import servers
 from orders_project.local.secret_key import secret_key
 
+pytestmark = pytest.mark.slow
+
 PRODUCTION = {
     "DATABASE_URL": "postgresql://holdfast:pass@db.example:5433/shop?sslmode=require",
     "REDIS_URL": "rediss://:pass@redis.example/2",

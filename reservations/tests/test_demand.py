@@ -8,7 +8,7 @@ import pytest
 from factories import BusinessFactory, product
 from orders_project import locks
 from reservations import demand
-from reservations.demand import FINAL_AFTER, Refusal, count_refusals, lost_demand
+from reservations.demand import FINAL_AFTER, Refusal, count_refusals, lost_demand, units_lost
 from reservations.minutes import fold_minutes, refusal_rate
 from reservations.models import RefusedDemand, StockMinute
 
@@ -53,6 +53,23 @@ def test_lost_demand_is_told_before_it_is_written_down(shop, mug, now):
     fold_minutes(now=now)
     refuse(shop, now, (mug, 1))
     assert lost(shop, now) == [("MUG-01", "website", 2, 3, Decimal("29.70"))]
+
+
+@pytest.mark.usefixtures("db")
+def test_units_lost_are_told_step_by_step(shop, mug, now):
+    began = now.replace(minute=0, second=0, microsecond=0)
+    for minute, units in ((0, 2), (4, 1), (5, 3), (14, 4), (15, 9)):
+        refuse(shop, began + timedelta(minutes=minute, seconds=10), (mug, units), channel="website")
+    refuse(shop, began, (mug, 5), channel="whatsapp")
+    for _ in range(2):
+        found = units_lost(
+            business_id=shop.id,
+            since=began,
+            until=began + timedelta(minutes=15),
+            step=timedelta(minutes=5),
+        )
+        assert found == {began + timedelta(minutes=minute): units for minute, units in ((0, 8), (5, 3), (10, 4))}
+        fold_minutes(now=began + timedelta(minutes=16))
 
 
 @pytest.mark.usefixtures("db")

@@ -3,12 +3,14 @@
 from datetime import timedelta
 
 import pytest
+from django.db.models import F
 
+from catalog.models import Stock
 from factories import BusinessFactory, on_shelf, pay, place, product, verb
 from orders.services import expire_due
 from orders_project import locks
 from reservations.demand import Refusal, count_refusals
-from reservations.minutes import RefusalRate, fold_minutes, minutes_since, refusal_rate
+from reservations.minutes import RefusalRate, fold_minutes, levels_before, minutes_since, refusal_rate
 from reservations.models import StockMinute
 
 pytestmark = pytest.mark.usefixtures("db", "all_is_well")
@@ -86,6 +88,45 @@ def test_minutes_go_on_from_what_was_folded(shop, minutes, began, now):
     assert (last.made, last.held_units, last.available_units) == (1, 5, 22)
     fold_minutes(now=now)
     assert StockMinute.objects.filter(business=shop).count() == 5
+
+
+def test_broken_counter_does_not_break_the_past(shop, minutes, began, now):
+    mugs = Stock.objects.filter(product__sku="MUG-01", business=shop)
+    mugs.update(stock_quantity=F("stock_quantity") + 7, reserved_stock=F("reserved_stock") + 4)
+    assert shown(minutes_since(business_id=shop.id, since=began, now=now)) == minutes
+    fold_minutes(now=now)
+    assert shown(StockMinute.objects.filter(business=shop)) == minutes
+    mugs.update(stock_quantity=F("stock_quantity") - 7, reserved_stock=F("reserved_stock") - 4)
+
+
+def test_what_came_late_into_the_ledger_counts_from_the_next_hour_on(shop, now):
+    hour = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
+    product(shop, stock=20, now=hour)
+    place(shop, ("MUG-01", 2), now=hour + timedelta(minutes=10))
+    fold_minutes(now=hour + timedelta(minutes=11))
+    place(shop, ("MUG-01", 3), now=hour + timedelta(minutes=5))
+    for minute in (20, 61):
+        place(shop, ("MUG-01", 1), now=hour + timedelta(minutes=minute))
+        fold_minutes(now=hour + timedelta(minutes=minute + 1))
+    last = StockMinute.objects.filter(business=shop).latest("minute")
+    assert (last.held_units, last.available_units) == (7, 13)
+    expire_due(business_id=shop.id, now=now)
+
+
+def test_first_fold_goes_back_a_week(shop, now):
+    product(shop, stock=20, now=now - timedelta(days=9))
+    pay(place(shop, ("MUG-01", 2), now=now - timedelta(days=7)), now=now - timedelta(days=7))
+    fold_minutes(now=now)
+    [minute] = StockMinute.objects.filter(business=shop)
+    assert (minute.made, minute.converted, minute.available_units) == (1, 1, 18)
+
+
+def test_levels_before_a_minute_are_those_that_the_last_thing_left(shop, minutes, began, now):
+    after = [0, 1, 2, 4, 18]
+    for _ in range(2):
+        levels = [levels_before(business_id=shop.id, minute=began + timedelta(minutes=minute)) for minute in after]
+        assert levels == [None, (0, 30), (10, 20), (4, 23), (0, 27)]
+        fold_minutes(now=now)
 
 
 def test_minutes_where_nothing_happened_are_not_written(shop, minutes, began, now):

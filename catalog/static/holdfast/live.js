@@ -7,7 +7,8 @@
     onState(state, since) {},             // "connecting", "live", "lost" or "refused", and a Date since when
   });
 
-What happened between the making of the page and the first "live" is not told: look anew then.
+What happened between the making of the page and the first "live" is not told: look anew then. "live" is said when
+the server has greeted, which it does only when it has the feed: a connection alone is not enough.
 
 "lost" is said as soon as the connection breaks or has been silent for 20 s, and it is tried again by itself, at
 growing intervals. "refused" is the end: the person signed out, or may not look at this shop any more. */

@@ -1,26 +1,31 @@
-/* The charts, from the JSON that stands beside each: {zone, unit, since, until, ticks, days, stepped,
-dotted, series: [{name, tone, axis, points: [[ms, y], …]}]}. Chart.js comes with the back office's shell, as window.Chart. */
+/* The charts, from the JSON that stands beside each: {zone, unit, since, until, ticks, days, daily,
+stepped, dotted, series: [{name, tone, axis, points: [[ms, y], …]}]}. Chart.js comes with the back office's shell, as window.Chart. */
 
 const drawn = new Map();
 
 const dark = () => document.documentElement.classList.contains("dark");
 const token = (name) => getComputedStyle(document.getElementById("page-body")).getPropertyValue(`--hf-${name}`).trim();
 
-const number = new Intl.NumberFormat("en");
+const font = { family: "Inter", size: 11 };
+const grouping = new Intl.NumberFormat("en");
+const grouped = (value) => grouping.format(value).replace("-", "−");
 
 function options(data) {
   const short = new Intl.DateTimeFormat("en-GB", {
     timeZone: data.zone,
     ...(data.days ? { day: "numeric", month: "short" } : { hour: "2-digit", minute: "2-digit" }),
   });
-  const exact = new Intl.DateTimeFormat("en-GB", { timeZone: data.zone, dateStyle: "medium", timeStyle: "short" });
-  const font = { family: "Inter", size: 11 };
+  const exact = new Intl.DateTimeFormat("en-GB", {
+    timeZone: data.zone,
+    dateStyle: "medium",
+    ...(!data.daily && { timeStyle: "short" }),
+  });
   const scale = {
     beginAtZero: true,
     suggestedMax: 4,
     border: { display: false },
     grid: { color: token("line") },
-    ticks: { color: token("quiet"), font, maxTicksLimit: 5, precision: 0, callback: (value) => number.format(value) },
+    ticks: { color: token("quiet"), font, maxTicksLimit: 5, precision: 0, callback: grouped },
   };
   const right = data.series.find((series) => series.axis === "right");
   return {
@@ -53,7 +58,7 @@ function options(data) {
       tooltip: {
         callbacks: {
           title: ([item]) => exact.format(item.parsed.x),
-          label: ({ dataset, parsed }) => ` ${dataset.label}: ${number.format(parsed.y)} ${data.unit}`,
+          label: ({ dataset, parsed }) => ` ${dataset.label}: ${grouped(parsed.y)} ${data.unit}`,
         },
       },
     },
@@ -97,6 +102,13 @@ export function drawCharts(root) {
     drawn.set(canvas, { chart, json: source.textContent, theme });
   }
 }
+
+// Labels that were measured before their font came are cut off.
+document.fonts.load(`${font.size}px ${font.family}`).then(() => {
+  for (const { chart } of drawn.values()) chart.destroy();
+  drawn.clear();
+  drawCharts(document);
+});
 
 // The shell switches between light and dark on the root element.
 new MutationObserver(() => drawCharts(document)).observe(document.documentElement, { attributeFilter: ["class"] });

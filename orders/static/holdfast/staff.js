@@ -1,10 +1,11 @@
-/* What moves on the staff pages: countdowns, charts, and the parts that renew themselves.
+/* What moves on the staff pages: charts, and the parts that renew themselves.
 
 A part is an element with data-part="its name". When something happened the page fetches itself with ?part, and
 each part that has changed takes the place of the old one. A part in which someone fills in a form waits. */
 
 import { connect } from "./live.js";
 import { drawCharts } from "./charts.js";
+import { say, setClock, since, tick } from "./clock.js";
 
 const body = document.getElementById("page-body");
 const indicator = document.getElementById("live");
@@ -13,49 +14,6 @@ const SOONEST = 1500; // ms between two renewals, however much happens
 const TOGETHER = 200; // for what happens within this, one renewal
 const GIVES_WAY = 10; // and so many times as long as the last one took: a busy server is asked less
 const AT_LEAST = 15_000; // a page without a live feed is never older
-
-// --- Time ---------------------------------------------------------------------------------------
-
-let ahead = 0; // the server's clock, less ours
-
-function setClock(root) {
-  const said = root.querySelector("[data-now]");
-  if (said) ahead = Date.parse(said.dataset.now) - Date.now();
-}
-
-function span(seconds) {
-  if (seconds < 60) return `${seconds} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
-  if (seconds < 48 * 3600) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
-  return `${Math.floor(seconds / 86400)} days`;
-}
-
-function since(seconds) {
-  if (seconds < 5) return "just now";
-  if (seconds < 60) return `${seconds} s ago`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
-  if (seconds < 48 * 3600) return `${Math.floor(seconds / 3600)} h ago`;
-  return `${Math.floor(seconds / 86400)} days ago`;
-}
-
-function say(element, words) {
-  if (element.textContent !== words) element.textContent = words;
-}
-
-function tick() {
-  const now = Date.now() + ahead;
-  for (const time of document.querySelectorAll("time[data-countdown]")) {
-    const left = Math.ceil((Date.parse(time.dateTime) - now) / 1000);
-    time.classList.toggle("hf-over", left <= 0);
-    say(time, left > 0 ? `in ${span(left)}` : `overdue by ${span(-left)}`);
-  }
-  for (const time of document.querySelectorAll("time[data-ago]")) {
-    say(time, since(Math.max(0, Math.floor((now - Date.parse(time.dateTime)) / 1000))));
-  }
-  if (indicator.dataset.state === "lost") {
-    say(words, `Live updates lost ${since(Math.floor((Date.now() - lostAt) / 1000))}, trying again`);
-  }
-}
 
 // --- The parts that renew themselves ------------------------------------------------------------
 
@@ -78,6 +36,7 @@ function renewSoon(delay = Math.max(TOGETHER, lastEnded + pause - performance.no
 
 async function renew() {
   due = undefined;
+  if (!body.querySelector("[data-part]")) return;
   renewing = true;
   const began = performance.now();
   try {
@@ -126,6 +85,17 @@ const WORDS = {
 };
 let lostAt;
 
+function sayLost() {
+  if (indicator.dataset.state === "lost") {
+    say(words, `Live updates lost ${since(Math.floor((Date.now() - lostAt) / 1000))}, trying again`);
+  }
+}
+
+// For the page's own module, if it has one.
+function happened() {
+  document.dispatchEvent(new Event("hf:happened"));
+}
+
 function onState(state, since) {
   if (state === "live") renewSoon(0); // whatever happened until we listen
   if (state === "lost") lostAt = since.getTime();
@@ -133,16 +103,19 @@ function onState(state, since) {
   say(words, WORDS[state]);
 }
 
+// A page about one thing is not concerned with the others.
+const concerns = ({ order, product }) => !body.dataset.about || [order, product].includes(body.dataset.about);
+
 for (const part of body.querySelectorAll("[data-part]")) seen.set(part.dataset.part, looks(part));
-setClock(document);
-tick();
-setInterval(tick, 1000);
+setInterval(sayLost, 1000);
 drawCharts(body);
 setInterval(() => document.hidden || renewSoon(0), AT_LEAST);
+// What no event tells of, such as how far a job is, says that it moves.
+setInterval(() => document.hidden || !body.querySelector("[data-moving]") || renewSoon(), SOONEST);
 document.addEventListener("visibilitychange", () => document.hidden || renewSoon(0));
 connect(`/ws/live?business=${encodeURIComponent(body.dataset.business)}`, {
-  onEvents: () => document.hidden || renewSoon(),
-  onReload: () => renewSoon(0),
+  onEvents: (events) => happened() || document.hidden || !events.some(concerns) || renewSoon(),
+  onReload: () => happened() || renewSoon(0),
   onState,
 });
 

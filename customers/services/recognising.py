@@ -1,10 +1,7 @@
-"""Finding the buyer of an order, and keeping what the buyer has been worth."""
+"""Finding the buyer of an order among the customers on file."""
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from decimal import Decimal
 from uuid import UUID
 
 import msgspec
@@ -15,8 +12,7 @@ from customers.models import Customer
 from orders_project.errors import DomainError
 from orders_project.ids import new_id
 from orders_project.phones import complete_phone
-from orders_project.rows import Insert, prepared, select
-from orders_project.transactions import one_transaction
+from orders_project.rows import Insert, select
 
 
 class Buyer(msgspec.Struct, frozen=True):
@@ -31,24 +27,6 @@ class Buyer(msgspec.Struct, frozen=True):
     @property
     def is_known_by_email_alone(self) -> bool:
         return bool(self.email) and not (self.id or self.phone or self.external_id)
-
-
-@dataclass(frozen=True, slots=True)
-class Worth:
-    """What a customer has paid and kept: orders, money in the business's currency, the last payment."""
-
-    total_orders: int = 0
-    total_spent: Decimal = Decimal(0)
-    last_paid_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Sale:
-    """An order that a customer paid."""
-
-    customer_id: UUID
-    amount: Decimal
-    paid_at: datetime
 
 
 class Person(msgspec.Struct):
@@ -72,7 +50,7 @@ def recognise(
     same object for the same identity; `new_rows` are theirs. Answers UnknownCustomer for an id that isn't
     the business's, and InvalidPhone, in the place of the customer.
     """
-    completed = [_complete(buyer, business) for buyer in buyers]
+    completed = [complete(buyer, business) for buyer in buyers]
     _take_turns(business.id, {b.email for b in completed if isinstance(b, Buyer) and b.is_known_by_email_alone})
     known = _Known(business.id, [buyer for buyer in completed if isinstance(buyer, Buyer)])
 
@@ -90,7 +68,7 @@ def recognise(
     return [answer(buyer, at) for buyer, at in zip(completed, since, strict=True)]
 
 
-def _complete(buyer: Buyer, business: Business) -> Buyer | InvalidPhone:
+def complete(buyer: Buyer, business: Business) -> Buyer | InvalidPhone:
     """The buyer with the phone and email in the form in which they are kept."""
     phone = buyer.phone and complete_phone(buyer.phone, country=business.country)
     if buyer.phone and not phone:
@@ -163,6 +141,7 @@ def new_rows(*, business_id: UUID, people: Iterable[Person]) -> Insert:
                 "phone": person.phone,
                 "email": person.email,
                 "external_id": person.external_id,
+                "note": "",
                 "created_at": person.is_new_since,
                 "total_orders": 0,
                 "total_spent": 0,
@@ -172,97 +151,3 @@ def new_rows(*, business_id: UUID, people: Iterable[Person]) -> Insert:
             for person in new.values()
         ],
     )
-
-
-# As arrays, for one statement counts the sales of however many customers.
-COUNT_SALES = """
-    UPDATE customers_customer SET
-        total_orders = total_orders + sold.orders,
-        total_spent = total_spent + sold.amount,
-        last_paid_at = greatest(last_paid_at, sold.last)
-    FROM unnest(%s::uuid[], %s::int[], %s::numeric[], %s::timestamptz[]) AS sold (customer, orders, amount, last)
-    WHERE id = sold.customer
-"""
-
-
-def count_sales(*, sales: Sequence[Sale]) -> None:
-    """Orders were paid: for each one order and its money more on the buyer's account."""
-    by_customer: defaultdict[UUID, list[Sale]] = defaultdict(list)
-    for sale in sales:
-        by_customer[sale.customer_id].append(sale)
-    if not by_customer:
-        return
-    if len(by_customer) > 1:
-        hold(customer_ids=by_customer)  # in key order, so that two batches can't deadlock
-    sold = [
-        (key, len(their), sum(s.amount for s in their), max(s.paid_at for s in their))
-        for key, their in by_customer.items()
-    ]
-    with prepared() as cursor:
-        cursor.execute(COUNT_SALES, [list(column) for column in zip(*sold, strict=True)])
-    rescore(customer_ids=by_customer, now=max(sale.paid_at for sale in sales))
-
-
-def hold(*, customer_ids: Collection[UUID]) -> None:
-    """Lock these customers' rows until the transaction ends, so that their counters can be restated."""
-    if customer_ids:
-        rows = Customer.objects.filter(id__any_of=customer_ids).order_by("id").select_for_update(no_key=True)
-        list(rows.values_list("id"))
-
-
-def restate(*, worth: Mapping[UUID, Worth], now: datetime) -> None:
-    """Set the counters to what the orders say. The caller holds the customers, and counted after that."""
-    fields = ("total_orders", "total_spent", "last_paid_at")
-    customers = [Customer(id=key, **{field: getattr(w, field) for field in fields}) for key, w in worth.items()]
-    Customer.objects.bulk_update(customers, fields, batch_size=500)
-    rescore(customer_ids=list(worth), now=now)
-
-
-# The engagement score: how much alive a customer's relation to the shop is, 0 to 100.
-#
-# An RFM score (recency, frequency, monetary value: the oldest and best-tried way to rank customers;
-# A. M. Hughes, "Strategic Database Marketing", 1994) in smooth form, so that each order moves it a little
-# and nobody changes class overnight. Recency weighs most, because it foretells the next order best. The
-# halves are what a merchant can feel: after 90 silent days half of the recency is gone; three orders, or
-# a good customer's money, earn half of the rest. The days are UTC's, so that a score is true all day long.
-# (`least` keeps the powers within what a float can hold.)
-SCORE = """
-    CASE WHEN total_orders = 0 THEN 0 ELSE round(
-        40 * 0.5::float8 ^ least(greatest(
-            (%(now)s AT TIME ZONE 'UTC')::date - (last_paid_at AT TIME ZONE 'UTC')::date, 0) / 90.0, 100)
-      + 30 * (1 - 0.5::float8 ^ least(total_orders / 3.0, 100))
-      + 30 * (1 - 0.5::float8 ^ least(total_spent / loyal_spend, 100))
-    ) END
-"""
-
-# Computed from the very row that is updated: if a sale changes it meanwhile, PostgreSQL computes again.
-RESCORE = f"""
-    UPDATE customers_customer AS customer SET engagement_score = {SCORE}
-    FROM catalog_business AS business
-    WHERE business.id = business_id AND customer.id = ANY(%(ids)s)
-        AND engagement_score <> {SCORE}
-"""
-
-
-def rescore(*, customer_ids: Collection[UUID], now: datetime) -> int:
-    """Bring these customers' engagement scores up to `now`. Returns how many changed.
-
-    The formula is written above, once: the verbs, the hourly job and the rebuild all come through here.
-    """
-    with prepared() as cursor:
-        cursor.execute(RESCORE, {"now": now, "ids": list(customer_ids)})
-        return cursor.rowcount
-
-
-RESCORE_BATCH = 2000  # customers in one transaction: a sale to one of them waits only a moment
-
-
-def rescore_everyone(*, now: datetime) -> int:
-    """Bring all engagement scores up to `now`, batch by batch. Returns how many changed."""
-    changed = 0
-    everyone = Customer.objects.order_by("id").values_list("id", flat=True)
-    batch = list(everyone[:RESCORE_BATCH])
-    while batch:
-        changed += one_transaction(rescore)(customer_ids=batch, now=now)
-        batch = list(everyone.filter(id__gt=batch[-1])[:RESCORE_BATCH])
-    return changed

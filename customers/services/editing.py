@@ -1,0 +1,144 @@
+"""Putting right what is on file of a customer."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import IntegrityError, transaction
+
+from catalog import audit
+from catalog.models import AuditEntry, Business
+from catalog.wording import who
+from customers.errors import CustomerNotFound, IdentityTaken, InvalidPhone
+from customers.models import Customer
+from customers.services.recognising import Buyer, complete
+from orders_project.api.parsing import unreadable_character
+from orders_project.errors import InvalidRequest, PreconditionFailed
+from orders_project.transactions import one_transaction, violated_constraint
+
+MERGED = "merged"  # the audit's word for it
+
+# Characters of what is typed. A phone is kept shorter.
+LONGEST = {"name": 200, "phone": 40, "email": 254, "external_id": 120, "note": 5000}
+
+UNIQUE = {"customer_phone_once": "phone", "customer_external_id_once": "external_id"}
+
+
+def find_customer(*, business_id: UUID, customer_id: UUID) -> Customer:
+    """One customer. Raises CustomerNotFound, for another business's too; for one who was merged it says so."""
+    customer = Customer.objects.of(business_id).filter(id=customer_id).select_related("business").first()
+    if customer is None:
+        raise missing(business_id, customer_id)
+    return customer
+
+
+def missing(business_id: UUID, customer_id: UUID) -> CustomerNotFound:
+    """Why a customer isn't there."""
+    of_customer = AuditEntry.objects.filter(business_id=business_id, subject=str(customer_id))
+    merged = of_customer.filter(action=MERGED).first()
+    if merged is None:
+        return CustomerNotFound("There is no such customer.", customer=str(customer_id))
+    return CustomerNotFound(
+        f"{merged.title} was merged into another customer by {who(merged.actor)}.",
+        customer=str(customer_id),
+        merged_into=merged.changes["id"][1],
+    )
+
+
+@one_transaction
+def edit_customer(
+    *,
+    business: Business,
+    customer_id: UUID,
+    edit: Mapping[str, str],
+    actor: str,
+    now: datetime,
+    seen: str | None = None,
+) -> Customer:
+    """Give what is on file of a customer new values, an empty one for what isn't known, and put down in the audit
+    what it was. Orders that were placed keep what they say.
+
+    Raises InvalidRequest and InvalidPhone; IdentityTaken with the other customer who has this phone or external
+    id; PreconditionFailed if somebody changed the customer since they were as `seen` (`Customer.edition`);
+    CustomerNotFound.
+    """
+    customer = Customer.objects.of(business.id).filter(id=customer_id).lock().first()
+    if customer is None:
+        raise missing(business.id, customer_id)
+    if seen not in (None, customer.edition):
+        raise _changed_since(customer)
+    new = _complete(edit, business)
+    changes = {
+        field: [getattr(customer, field) or "", value or ""]
+        for field, value in new.items()
+        if getattr(customer, field) != value
+    }
+    if not changes:
+        return customer
+    for field in changes:
+        setattr(customer, field, new[field])
+    try:
+        with transaction.atomic():  # so that the database can still be asked who has it
+            customer.save(update_fields=list(changes))
+    except IntegrityError as error:
+        taken = UNIQUE.get(violated_constraint(error) or "")
+        if taken is None:
+            raise
+        raise _taken(business.id, taken, str(new[taken])) from error
+    audit.record(
+        business_id=business.id, actor=actor, now=now, action="changed", subject=customer, changes=changes
+    )
+    return customer
+
+
+def _changed_since(customer: Customer) -> PreconditionFailed:
+    """The refusal that says who changed a customer, and what."""
+    of_customer = AuditEntry.objects.filter(business_id=customer.business_id, subject=str(customer.id))
+    last = of_customer.order_by("-at", "-id").first()
+    told = f"{who(last.actor)} changed {', '.join(last.changes).replace('_', ' ')}" if last else "It was changed"
+    return PreconditionFailed(
+        f"{told} while you looked at it. Look again: what stands there now is beside what you typed.",
+        version=customer.edition,
+    )
+
+
+def _complete(edit: Mapping[str, str], business: Business) -> dict[str, str | None]:
+    """The new values in the form in which they are kept. Raises InvalidRequest, InvalidPhone."""
+    new: dict[str, str | None] = {}
+    for field, text in edit.items():
+        text = text.replace("\r\n", "\n").strip()
+        if len(text) > LONGEST[field]:
+            raise InvalidRequest.at(field, "too_long", f"There is room for {LONGEST[field]:,} characters.")
+        if unreadable := unreadable_character(text):
+            raise InvalidRequest.at(
+                field, "unreadable_text", f"This has a character that nobody sees: {unreadable}."
+            )
+        new[field] = text if text or field in ("name", "note") else None
+    if new.get("name") == "":
+        raise InvalidRequest.at("name", "required", "A customer has a name.")
+    buyer = complete(Buyer(phone=new.get("phone"), email=new.get("email")), business)
+    if isinstance(buyer, InvalidPhone):
+        raise buyer
+    if buyer.email:
+        try:
+            validate_email(buyer.email)
+        except ValidationError as error:
+            raise InvalidRequest.at(
+                "email", "invalid", "This is not an email address. Write it like ada@example.com."
+            ) from error
+    completed = {"phone": buyer.phone, "email": buyer.email}
+    return new | {field: completed[field] for field in completed if field in new}
+
+
+def _taken(business_id: UUID, field: str, value: str) -> IdentityTaken:
+    other = Customer.objects.of(business_id).filter(**{field: value}).first()
+    name = other.name if other else "Somebody"
+    called = field.replace("_", " ")
+    return IdentityTaken(
+        f"{name} has the {called} {value}. If they are the same person, merge the two.",
+        field=field,
+        value=value,
+        customer=str(other.id) if other else None,
+    )

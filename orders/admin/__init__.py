@@ -1,0 +1,5 @@
+"""Orders in the back office."""
+
+from orders.admin import books, orders
+
+__all__ = ["books", "orders"]

@@ -1,0 +1,318 @@
+"""An order by hand, for who took it in a chat."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, JsonResponse
+from django.urls import reverse
+from django.utils.http import urlencode
+
+from catalog.authentication import Access
+from catalog.errors import KeyReused
+from catalog.models import Business, Product
+from catalog.rights import Right
+from catalog.staff import staff_form, staff_page
+from catalog.wording import grouped, price
+from customers.errors import InvalidPhone
+from customers.models import Customer
+from orders import doorway, services
+from orders.errors import DiscountTooLarge, DuplicateOrder, KeyInFlight
+from orders.lifecycle import Channel
+from orders.serializers import MOST_LINES, PlacementSerializer
+from orders.services import Placed
+from orders.staff.page import ID, show
+from orders.views.orders import placement
+from orders_project.api.fields import Money
+from orders_project.api.reading import read
+from orders_project.errors import DomainError, InvalidRequest
+from orders_project.phones import complete_phone
+
+FIELDS = ("channel", "customer", "phone", "name", "email", "address", "shipping_fee", "discount", "note")
+EMPTY_LINES = 3  # of a new form
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line as it was typed, and what there is to say of it: what the product costs and how many are left."""
+
+    sku: str = ""
+    quantity: str = "1"
+    says: str = ""
+    is_wrong: bool = False
+    total: Decimal = Decimal(0)
+
+
+@staff_form
+def new_order(request: HttpRequest, access: Access) -> HttpResponseBase:
+    """The form; when it is sent the order is placed or written down as a draft. A form that is refused keeps what
+    was typed; the same form sent twice makes one order."""
+    access.check(Right.ORDERS)
+    key = str(uuid4())
+    said: Said | None = None
+    wrong: dict[str, str] = {}
+    if request.method == "POST":
+        key = request.POST.get("key", "") if ID.fullmatch(request.POST.get("key", "")) else key
+        try:
+            return HttpResponseRedirect(_taken(request, access, _place(request, access, key)))
+        except DomainError as error:
+            said, wrong = _explain(error)
+            if isinstance(error, KeyReused):
+                key = str(uuid4())  # what stands there now is another order
+    lines = _look_at(access.business, request.POST or request.GET)
+    return show(
+        request,
+        access,
+        "staff/new_order.html",
+        title="New order",
+        question="What was ordered, and by whom?",
+        key=key,
+        typed=request.POST or _known(request, access.business),
+        lines=lines + [Line()] * max(1, EMPTY_LINES - len(lines)),
+        most_lines=MOST_LINES,
+        total=_total(lines, request.POST, access.business),
+        channels=Channel.choices,
+        said=said,
+        wrong=wrong,
+    )
+
+
+def _place(request: HttpRequest, access: Access, key: str) -> Placed:
+    """The order that the form asks for. Raises what the API refuses."""
+    asked = placement(read(_body(request, access.business), PlacementSerializer), idempotency_key=f"form-{key}")
+    (outcome,) = doorway.place(access, [asked])
+    if isinstance(outcome, KeyInFlight):
+        # The second half of a double click: it waits for the first one and finds its order.
+        return services.place(business=access.business, placement=asked, actor=access.actor, now=access.now)
+    if isinstance(outcome, DomainError):
+        raise outcome
+    return outcome
+
+
+def _body(request: HttpRequest, business: Business) -> dict[str, Any]:
+    """The form as the body of POST /orders, which is read by the same rules."""
+    typed = {name: request.POST.get(name, "").strip() for name in FIELDS}
+    optional = {
+        "shipping_address": typed["address"].replace("\r\n", "\n"),
+        "shipping_fee": typed["shipping_fee"],
+        "discount": typed["discount"],
+        "note": typed["note"].replace("\r\n", "\n"),
+    }
+    return {
+        "channel": typed["channel"],
+        "customer": _buyer(typed, business),
+        "items": [
+            {"sku": sku, "quantity": _whole(quantity) or quantity} for sku, quantity in _lines(request.POST) if sku
+        ],
+        "draft": "draft" in request.POST,
+        **{name: text for name, text in optional.items() if text},
+    }
+
+
+def _buyer(typed: Mapping[str, str], business: Business) -> dict[str, str]:
+    """Who was chosen, else who is described: by name, or by a phone that is known."""
+    if typed["customer"]:
+        return {"id": typed["customer"]}
+    if typed["name"]:
+        return {name: typed[name] for name in ("name", "phone", "email") if typed[name]}
+    phone = complete_phone(typed["phone"], country=business.country)
+    known = Customer.objects.of(business.id).filter(phone=phone).first() if phone else None
+    if known is None:
+        raise InvalidRequest.at("customer.name", "required", "Give a name, or the phone of a customer you know.")
+    return {"id": str(known.id)}
+
+
+def _lines(typed: Any) -> list[tuple[str, str]]:
+    """The SKU and the quantity of each line of a form, one more than there may be at most."""
+    texts = ([text.strip() for text in typed.getlist(name)[: MOST_LINES + 1]] for name in ("sku", "quantity"))
+    return list(zip(*texts, strict=False))
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if len(text) <= 9 and text.isascii() and text.isdigit() else None
+
+
+def _taken(request: HttpRequest, access: Access, placed: Placed) -> str:
+    """Say what became of the order; returns the address of its page."""
+    order = placed.order
+    if order.payment_due_at is None:
+        messages.success(request, f"{order.number} is written down as a draft. It holds no stock yet.")
+    else:
+        messages.success(request, f"{order.number} is placed, and holds its stock until it must be paid.")
+    return f"{reverse('staff:order', args=[order.id])}?{urlencode({'business': access.business.slug})}"
+
+
+# --- What is wrong -----------------------------------------------------------------------------
+
+# Where the form has what the API calls so.
+FIELD_OF = {
+    "channel": "channel",
+    "customer.name": "name",
+    "customer.phone": "phone",
+    "customer.email": "email",
+    "shipping_address": "address",
+    "shipping_address.text": "address",
+    "shipping_fee": "shipping_fee",
+    "discount": "discount",
+    "note": "note",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Why there is no order, and the order that it is about, if it is about one."""
+
+    words: str
+    order: str | None = None
+    number: str | None = None
+
+
+def _explain(error: DomainError) -> tuple[Said, dict[str, str]]:
+    """A refusal in the words of the form: on top of it, and field by field. What is wrong with a line it says
+    itself."""
+    if isinstance(error, InvalidPhone):
+        return Said("Look at what is marked."), {"phone": error.detail}
+    if isinstance(error, DiscountTooLarge):
+        return Said("Look at what is marked."), {"discount": error.detail}
+    if isinstance(error, InvalidRequest):
+        wrong = {FIELD_OF[e["field"]]: e["message"] for e in error.facts["errors"] if e["field"] in FIELD_OF}
+        return Said(_first_of_none(error) or "Look at what is marked."), wrong
+    words = error.detail
+    if isinstance(error, KeyReused):
+        words = "This form was sent before, and is another order now. If you mean it, send it once more."
+    elif isinstance(error, DuplicateOrder):
+        words = (
+            "The same customer ordered the same goods a moment ago. "
+            f"If another order is meant, send it in {error.facts['possible_in']} s."
+        )
+    return Said(words, error.facts.get("order"), error.facts.get("number")), {}
+
+
+def _first_of_none(error: InvalidRequest) -> str | None:
+    """The first error of what is no single field or line of the form."""
+    elsewhere = (
+        e["message"] for e in error.facts["errors"] if e["field"] not in FIELD_OF and "[" not in e["field"]
+    )
+    return next(elsewhere, None)
+
+
+# --- What there is to say of the lines ---------------------------------------------------------
+
+
+def _look_at(business: Business, typed: Any) -> list[Line]:
+    """The lines of a form that have an SKU, each with what there is to say of it now."""
+    lines = [(sku, quantity) for sku, quantity in _lines(typed) if sku]
+    asked: Counter[str] = Counter()
+    for sku, quantity in lines:
+        asked[sku] += _whole(quantity) or 0
+    products = Product.objects.of(business.id).named(skus=[sku.replace("\0", "") for sku in asked])
+    found = {product.sku: product for product in products.select_related("stock")}
+    return [_say(sku, quantity, found.get(sku), asked[sku], business) for sku, quantity in lines]
+
+
+def _say(sku: str, quantity: str, product: Product | None, asked: int, business: Business) -> Line:
+    units = _whole(quantity)
+    if product is None:
+        return Line(sku, quantity, "No product has this SKU.", is_wrong=True)
+    if not product.is_active:
+        return Line(sku, quantity, f"{product.name} is no longer sold.", is_wrong=True)
+    if not units:
+        return Line(sku, quantity, "How many? A whole number is needed.", is_wrong=True)
+    left = product.stock.available
+    says = f"{product.name}, {price(product.price, product.currency)}: {_left(product, business)}"
+    if asked > left:
+        says = f"{says}, you asked for {grouped(asked)}"
+    return Line(sku, quantity, says, is_wrong=asked > left, total=product.price * units)
+
+
+def _left(product: Product, business: Business) -> str:
+    """12 available, or only 2 left"""
+    left, low = product.stock.available, product.low_stock_threshold
+    if left <= 0:
+        return "none left"
+    is_low = left <= (business.low_stock_default if low is None else low)
+    return f"only {grouped(left)} left" if is_low else f"{grouped(left)} available"
+
+
+def _total(lines: Iterable[Line], typed: Mapping[str, Any], business: Business) -> str:
+    """What the form comes to as it stands."""
+    fee, discount = (Money.read(typed.get(name, "").strip()) or 0 for name in ("shipping_fee", "discount"))
+    return price(sum((line.total for line in lines), Decimal(0)) + fee - discount, business.currency)
+
+
+@staff_page
+def lines(request: HttpRequest, access: Access) -> HttpResponseBase:
+    """What there is to say of the lines while they are typed, and what they come to."""
+    access.check(Right.ORDERS)
+    seen = _look_at(access.business, request.GET)
+    return JsonResponse(
+        {
+            "lines": [{"sku": line.sku, "says": line.says, "is_wrong": line.is_wrong} for line in seen],
+            "total": _total(seen, request.GET, access.business),
+        }
+    )
+
+
+# --- Finding people and products while one types -----------------------------------------------
+
+FEW = 8
+SHORTEST, LONGEST = 3, 100  # characters to look for
+
+
+@staff_page
+def find_products(request: HttpRequest, access: Access) -> HttpResponseBase:
+    """A few products with these words in their name or SKU."""
+    access.check(Right.ORDERS)
+    words = _words(request)
+    products = (
+        Product.objects.of(access.business.id).filter(is_active=True).select_related("stock").order_by("sku")
+    )
+    found = products.matching(words)[:FEW] if len(words) >= SHORTEST else products.none()
+    return JsonResponse(
+        {
+            "found": [
+                {
+                    "sku": one.sku,
+                    "says": f"{one.name}, {price(one.price, one.currency)}, {_left(one, access.business)}",
+                }
+                for one in found
+            ]
+        }
+    )
+
+
+@staff_page
+def find_customers(request: HttpRequest, access: Access) -> HttpResponseBase:
+    """A few customers with these words in their name, email or phone, however the phone is written."""
+    access.check(Right.ORDERS)
+    words = _words(request)
+    if re.fullmatch(r"[\d\s()/.+-]+", words, re.ASCII):
+        words = re.sub(r"\D", "", words).lstrip("0")
+    customers = Customer.objects.of(access.business.id).order_by("name", "id")
+    found = customers.matching(words)[:FEW] if len(words) >= SHORTEST else customers.none()
+    return JsonResponse({"found": [_described(customer) for customer in found]})
+
+
+def _words(request: HttpRequest) -> str:
+    return request.GET.get("q", "").replace("\0", "").strip()[:LONGEST]
+
+
+def _described(customer: Customer) -> dict[str, str]:
+    return {
+        "customer": str(customer.id),
+        "name": customer.name,
+        "phone": customer.phone or "",
+        "email": customer.email or "",
+    }
+
+
+def _known(request: HttpRequest, business: Business) -> dict[str, str]:
+    """The customer that the address names, for a form that begins with them."""
+    key = request.GET.get("customer", "")
+    customer = Customer.objects.of(business.id).filter(id=key).first() if ID.fullmatch(key) else None
+    return {} if customer is None else _described(customer)
