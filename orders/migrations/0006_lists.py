@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='orderevent',
-            index=models.Index(condition=models.Q(('kind__in', ['placed', 'paid', 'processing', 'shipped', 'delivered']), _negated=True), fields=['business', 'kind', 'at', 'id'], name='event_by_kind'),
+            index=models.Index(condition=models.Q(('kind__in', ['placed', 'paid', 'processing', 'shipped', 'delivered', 'expired']), _negated=True), fields=['business', 'kind', 'at', 'id'], name='event_by_kind'),
         ),
         migrations.AddIndex(
             model_name='payment',

@@ -226,7 +226,7 @@ class OrderEvent(models.Model):
             models.Index(
                 name="event_by_kind",
                 fields=["business", "kind", "at", "id"],
-                condition=~Q(kind__in=["placed", "paid", "processing", "shipped", "delivered"]),
+                condition=~Q(kind__in=["placed", "paid", "processing", "shipped", "delivered", "expired"]),
             ),
         ]
 
