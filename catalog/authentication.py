@@ -70,7 +70,7 @@ def access_of_key(key: str) -> Access:
     found = select(FIND_KEY, key[:9]) if key.isascii() and key.isprintable() else []
     if not found or not secrets.compare_digest(found[0][2], hash_secret(key)):
         raise NotAuthenticated(
-            "This API key is unknown or was revoked. Keys are made in the admin.", scheme="Api-Key"
+            "This API key is unknown or was revoked. Owners make keys on the page API keys.", scheme="Api-Key"
         )
     key_id, name, _, scope, throttled, now, use_is_noted, *business = found[0]
     if not use_is_noted:

@@ -17,7 +17,7 @@ from orders_project.rows import select
 
 ORDERS = Counter(
     "holdfast_orders",
-    "Orders that were asked for over the API: placed, replayed, or the code of their refusal.",
+    "Orders that were asked for, over the API or by hand: placed, replayed, or the code of their refusal.",
     ["outcome"],
 )
 RESERVATIONS = Counter(

@@ -189,6 +189,14 @@ def test_settings_are_saved_and_told(ada: Client, shop: Business) -> None:
     assert "payment window minutes: 15 → 30" in listed
 
 
+def test_settings_leave_what_others_changed_since_the_form_was_opened(ada: Client, shop: Business) -> None:
+    shown = {f"initial-{name}": value for name, value in as_they_are(shop).items()}
+    Business.objects.filter(id=shop.id).update(payment_window_minutes=45)
+    assert save(ada, shop, name="Harbour", **shown).status_code == 302
+    shop.refresh_from_db()
+    assert (shop.name, shop.payment_window_minutes) == ("Harbour", 45)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
