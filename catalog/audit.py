@@ -55,7 +55,7 @@ def record_each(
 def record_of_person(*, user: User, action: str, now: datetime, changes: Mapping[str, Any] | None = None) -> None:
     """Write down what somebody did about their own account: for each business that they work in, or, if there is
     none, for Holdfast itself."""
-    businesses: list[UUID | None] = list(user.memberships.values_list("business_id", flat=True))
+    businesses: list[UUID | None] = list(user.memberships.accepted().values_list("business_id", flat=True))
     for business_id in businesses or [None]:
         record(
             business_id=business_id,

@@ -40,10 +40,9 @@ class Access:
     def check(self, right: Right) -> None:
         """Raises NotAllowed for who doesn't have the right."""
         if right not in self.rights:
-            raise NotAllowed(
-                f"You can't {DOING[right]} here. Ask an owner for a role that may, or use a key that may write.",
-                needed=right,
-            )
+            is_key = self.actor.startswith("key:")
+            way = "Use a key that may write" if is_key else "Ask an owner for a role that may"
+            raise NotAllowed(f"You can't {DOING[right]} here. {way}.", needed=right)
 
 
 def access_of(request: Request) -> Access:
@@ -121,12 +120,13 @@ class StaffSessionAuthentication(SessionAuthentication):
         if signed_in is None or not signed_in[0].is_staff:
             return None
         user = signed_in[0]
-        memberships = list(user.memberships.select_related("business"))
+        places = user.memberships.accepted().select_related("business").order_by("business__slug")
+        memberships = list(places)
         wanted = request.headers.get("Holdfast-Business")
         if wanted is not None:
             memberships = [m for m in memberships if m.business.slug == wanted]
         if len(memberships) != 1:
-            slugs = sorted(user.memberships.values_list("business__slug", flat=True))
+            slugs = [place.business.slug for place in places]
             if not slugs:
                 raise NotAllowed("You are a member of no business; ask an owner to add you.", businesses=[])
             raise BusinessNeeded(

@@ -81,9 +81,11 @@ def _worst_first(alert: Alert) -> tuple[int, datetime]:
 
 def _told(business_id: UUID | None) -> QuerySet[Any]:
     """The people who are told, with their addresses."""
-    told = Q(memberships__business=business_id, memberships__role__in=TOLD_ROLES)
+    places = Membership.objects.accepted()
     if business_id is None:
-        told = Q(memberships__role=Membership.Role.OWNER) | Q(is_superuser=True)
+        told = Q(memberships__in=places.filter(role=Membership.Role.OWNER)) | Q(is_superuser=True)
+    else:
+        told = Q(memberships__in=places.filter(business=business_id, role__in=TOLD_ROLES))
     return get_user_model().objects.filter(told, is_active=True).exclude(email="").order_by("email").distinct()
 
 

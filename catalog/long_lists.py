@@ -4,8 +4,9 @@ None of them counts all of its rows or sorts by what no index is of, and each as
 however long its page is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from django import forms
@@ -49,7 +50,7 @@ class Tabs(SimpleListFilter):
         if asked is None:
             return queryset
         if asked not in dict(self.lookup_choices):
-            raise Http404(f"There is no such {self.parameter_name}.")
+            raise Http404(f"{capfirst(str(self.title))}: there is no “{asked[:40]}”.")
         return self.narrowed(queryset, asked, request)
 
     def narrowed(self, queryset: Any, asked: str, request: HttpRequest) -> QuerySet[Any]:
@@ -81,7 +82,9 @@ class _Between(FieldListFilter):
         """Both ends, None for an open one. Raises Http404 for what is no such value."""
         form = self.form
         if not form.is_valid():
-            raise Http404("; ".join(str(error) for errors in form.errors.values() for error in errors))
+            wrong = {name: str(form[name].value())[:40] for name in form.errors}
+            words = (f"“{text}”: {' '.join(map(str, form.errors[name]))}" for name, text in wrong.items())
+            raise Http404(f"{capfirst(str(self.title))} {'; '.join(words)}")
         since, until = form.cleaned_data.values()
         return since, until
 
@@ -157,8 +160,8 @@ class AnyOf(ChoicesCheckboxFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Raises Http404 for what is no choice."""
         chosen = self.used_parameters.get(self.lookup_kwarg, [])
-        if not set(chosen) <= {value for value, _ in self.field.flatchoices}:
-            raise Http404(f"There is no such {self.title}.")
+        if unknown := set(chosen) - {value for value, _ in self.field.flatchoices}:
+            raise Http404(f"There is no {self.title} “{min(unknown)[:40]}”.")
         return queryset.filter(**{f"{self.field_path}__in": chosen}) if chosen else queryset
 
 
@@ -170,6 +173,13 @@ class LongList(ChangeList):
 
     filter_specs: list[Any]
     tabs: list[Tabs]
+
+    def get_filters(self, request: HttpRequest) -> tuple[Any, ...]:
+        """What the address asks for. Raises Http404 for what isn't of a filter, nor of `narrowed_by`."""
+        found: tuple[Any, ...] = super().get_filters(request)
+        if not found[2].keys() <= self.model_admin.narrowed_by:
+            raise Http404("There is no such list.")
+        return found
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str]:
         """By what was asked for, else as ever, and in one direction throughout: as the indexes are."""
@@ -195,6 +205,7 @@ class LongListAdmin(ShopAdmin):
 
     question: ClassVar[str] = ""
     exports: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+    narrowed_by: ClassVar[Set[str]] = frozenset()  # fields that its address may name, besides the filters
     page: ClassVar[str] = ""  # of ours, that shows a row instead of the admin's own
 
     class Media:
@@ -238,6 +249,9 @@ class LongListAdmin(ShopAdmin):
             raise PermissionDenied
         return HttpResponseRedirect(reverse(self.page, args=[row.pk]))
 
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        return True  # the list itself refuses what no filter asks for
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
@@ -274,10 +288,20 @@ class LongListAdmin(ShopAdmin):
             raise Http404("There is no such file.")
         columns = self.exports[file]
         found = self.in_order(file, rows).values_list(*columns.values())
-        return csv_file(file, list(columns), found.iterator(CSV_BATCH))
+        return csv_file(file, list(columns), _with_amounts(list(columns), found.iterator(CSV_BATCH)))
 
     def in_order(self, file: str, rows: QuerySet[Any]) -> QuerySet[Any]:
         return rows.order_by(*self.ordering)
+
+
+def _with_amounts(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[Sequence[Any]]:
+    """The rows, with each Decimal of them as an amount in the row's currency."""
+    if "currency" not in columns:
+        yield from rows
+        return
+    at = columns.index("currency")
+    for row in rows:
+        yield [money.text(value, row[at]) if isinstance(value, Decimal) else value for value in row]
 
 
 def refuse_unreadable(request: HttpRequest) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -10,16 +11,31 @@ from uuid import UUID
 
 from django.db import models
 from django.db.models import F, Q, Sum
-from django.db.models.functions import Coalesce
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Coalesce, Greatest
 
 if TYPE_CHECKING:
-    from catalog.models import Alert, ApiKey, JobRun, Product, Stock, StockMovement  # noqa: F401  (type arguments)
+    from catalog.models import (  # noqa: F401  (type arguments)
+        Alert,
+        ApiKey,
+        JobRun,
+        Membership,
+        Product,
+        Stock,
+        StockMovement,
+    )
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def live(self) -> ApiKeyQuerySet:
         """Keys that were not revoked."""
         return self.filter(revoked_at__isnull=True)
+
+
+class MembershipQuerySet(models.QuerySet["Membership"]):
+    def accepted(self) -> MembershipQuerySet:
+        """Places that are held, and not only offered."""
+        return self.filter(accepted_at__isnull=False)
 
 
 class ProductQuerySet(models.QuerySet["Product"]):
@@ -34,6 +50,19 @@ class ProductQuerySet(models.QuerySet["Product"]):
         """The id of the product with this SKU, to be compared with: so an index of products is entered
         at the right place, which a join would not do."""
         return self.filter(sku=sku).values("id")[:1]
+
+    def as_filed(self, typed: Iterable[str]) -> dict[str, str]:
+        """The SKUs on file for those that somebody typed, by these: the same, else the only one that differs in no
+        more than its capitals. What there is none of, or several, stays as it was typed."""
+        filed = {sku: sku for sku in typed}
+        known = set(self.named(skus=filed).values_list("sku", flat=True))
+        if unknown := filed.keys() - known:
+            patterns = "|".join(map(re.escape, unknown))
+            alike = defaultdict(list)
+            for sku in self.filter(sku__iregex=f"^({patterns})$").values_list("sku", flat=True):
+                alike[sku.lower()].append(sku)
+            filed |= {sku: alike[sku.lower()][0] for sku in unknown if len(alike[sku.lower()]) == 1}
+        return filed
 
     def matching(self, words: str) -> ProductQuerySet:
         """Products with these words in their name or SKU."""
@@ -79,10 +108,17 @@ class StockMovementQuerySet(models.QuerySet["StockMovement"]):
     def of(self, business_id: UUID) -> StockMovementQuerySet:
         return self.filter(business_id=business_id)
 
+    UNITS_SOLD = Greatest(-Sum("stock_delta"), 0)  # of `sales`: what comes back may have been sold before them
+
+    def sales(self, since: datetime | Combinable) -> StockMovementQuerySet:
+        """What was sold since then, and what came back."""
+        return self.filter(kind__in=("sold", "returned"), at__gte=since)
+
     def units_sold(self, product_ids: Iterable[UUID], *, since: datetime) -> dict[UUID, int]:
-        """How many units of each of these products were sold since then; none of those that sold nothing."""
-        sold = self.filter(product_id__any_of=product_ids, kind="sold", at__gte=since)
-        return dict(sold.values_list("product_id").annotate(units=-Sum("stock_delta")))
+        """How many units of each of these products were sold since then and didn't come back; one that sold
+        nothing may be left out."""
+        sales = self.sales(since).filter(product_id__any_of=product_ids)
+        return dict(sales.values_list("product_id").annotate(units=self.UNITS_SOLD))
 
 
 class AlertQuerySet(models.QuerySet["Alert"]):

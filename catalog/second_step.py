@@ -30,7 +30,7 @@ def begin(user: User) -> TOTPDevice:
 def confirm(*, user: User, code: str) -> list[str]:
     """Turn the second step on, for an app that shows the right code. Returns the backup codes, which can't be had
     again. Raises InvalidRequest for a wrong code."""
-    device = _that_accepts(TOTPDevice.objects.filter(user=user, confirmed=False), code)
+    device = _that_accepts(TOTPDevice.objects.filter(user=user, confirmed=False), _typed(code))
     if device is None:
         raise WRONG_CODE
     return _turn_on(user, device)
@@ -46,8 +46,9 @@ def _turn_on(user: User, device: Device) -> list[str]:
 def verify(user: User, code: str) -> Device | None:
     """What accepts a code of somebody's: their app or their backup codes, of which each works once. None if
     nothing does. Each wrong one makes the next wait, longer and longer."""
+    code = _typed(code)
     kind = TOTPDevice if SIX_DIGITS.fullmatch(code) else StaticDevice
-    return _that_accepts(kind.objects.filter(user=user, confirmed=True), code.lower())
+    return _that_accepts(kind.objects.filter(user=user, confirmed=True), code)
 
 
 def _that_accepts(devices: QuerySet[Any], code: str) -> Device | None:
@@ -56,6 +57,11 @@ def _that_accepts(devices: QuerySet[Any], code: str) -> Device | None:
             if device.verify_token(code):
                 return device
     return None
+
+
+def _typed(code: str) -> str:
+    """A code as it was made: apps show it in groups, and keyboards begin with a capital."""
+    return "".join(code.split()).lower()
 
 
 @one_transaction

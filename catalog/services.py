@@ -109,8 +109,15 @@ def add_products(*, business: Business, new: Sequence[NewProduct], actor: str, n
 
 def check_price(price: Decimal, currency: str) -> None:
     """Raises InvalidRequest for what can't be a price in this currency."""
-    if not 0 <= price <= money.LARGEST_PRICE or not money.is_exact(price, currency):
-        raise InvalidRequest.at("price", "not_a_price", f"This is not a price in {currency}.")
+    words = ""
+    if price < 0:
+        words = "A price is not negative."
+    elif price > money.LARGEST_PRICE:
+        words = f"A price is {money.LARGEST_PRICE:,} at most."
+    elif not money.is_exact(price, currency):
+        words = f"A price in {currency} has no smaller part than {money.unit(currency)}."
+    if words:
+        raise InvalidRequest.at("price", "not_a_price", words)
 
 
 # What of a product is edited; what is on its shelf is moved.

@@ -1,6 +1,7 @@
 """What an owner decides about a business: how it works, its logo, and which programs have a key to it."""
 
 import io
+import logging
 import struct
 from collections.abc import Mapping
 from datetime import datetime
@@ -16,6 +17,8 @@ from catalog.models import ApiKey, Business, Logo, Product
 from catalog.services import make_api_key
 from orders_project.errors import InvalidRequest
 from orders_project.transactions import one_transaction
+
+logger = logging.getLogger(__name__)
 
 LARGEST_SIDE = 2000  # pixels of a logo
 
@@ -74,6 +77,20 @@ def set_logo(*, business: Business, picture: bytes | None, actor: str, now: date
         action = "gave a logo to"
     if action:
         audit.record(business_id=business.id, actor=actor, now=now, action=action, subject=business)
+
+
+def logo_of(business: Business) -> bytes | None:
+    """The picture of a business's logo; None if it has none, or one that can't be drawn any more."""
+    logo = Logo.objects.filter(business=business).first()
+    if logo is None:
+        return None
+    try:
+        with Image.open(io.BytesIO(logo.image), formats=["PNG", "JPEG"]) as image:
+            image.load()
+    except NO_PICTURE as error:
+        logger.warning("The logo of %s is damaged, going on without it: %s", business, error)
+        return None
+    return bytes(logo.image)
 
 
 def _drawn_anew(picture: bytes) -> tuple[bytes, str]:

@@ -4,26 +4,32 @@ only begun when both were right; what goes wrong is counted (django-axes), and w
 
 from typing import Any
 
+from axes.handlers.proxy import AxesProxyHandler
 from axes.helpers import get_failure_limit
 from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin import site
+from django.contrib.auth import authenticate
 from django.contrib.auth.forms import SetPasswordForm
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_login_failed
-from django.contrib.auth.views import PasswordResetConfirmView
+from django.contrib.auth.views import PasswordResetConfirmView, redirect_to_login
 from django.core import signing
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.urls import reverse_lazy
+from django.shortcuts import redirect, render
+from django.urls import reverse, reverse_lazy
 from django.utils.crypto import constant_time_compare, salted_hmac
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
 from django_otp import user_has_device
 from unfold.forms import AuthenticationForm
 from unfold.widgets import BASE_INPUT_CLASSES
 
 from catalog import audit
+from catalog.errors import MemberNotFound
+from catalog.people import accept, find_invitation
 from catalog.second_step import WRONG_CODE, verify
 from orders_project.clock import database_now
 
@@ -98,6 +104,9 @@ class SignIn(AuthenticationForm):
         user = User.objects.filter(pk=pk).first()
         if user is None or not constant_time_compare(password, _with_password(user)):
             raise self._begin_anew()
+        if not AxesProxyHandler.is_allowed(self.request, {"username": user.get_username()}):
+            self.request.axes_locked_out = True  # AxesMiddleware answers then
+            raise ValidationError("", code="locked_out")
         self.confirm_login_allowed(user)
         user.backend = "django.contrib.auth.backends.ModelBackend"
         return user
@@ -107,7 +116,7 @@ class SignIn(AuthenticationForm):
         return ValidationError(self.error_messages["too_late"], code="too_late")
 
     def _check_code(self, user: User) -> None:
-        if verify(user, self.cleaned_data.get("code", "").replace(" ", "")) is None:
+        if verify(user, self.cleaned_data.get("code", "")) is None:
             self.cleaned_data["username"] = user.get_username()
             user_login_failed.send(__name__, credentials={"username": user.get_username()}, request=self.request)
             raise ValidationError(self.error_messages["wrong_code"], code="wrong_code")
@@ -125,6 +134,11 @@ class SignIn(AuthenticationForm):
 def _with_password(user: User) -> str:
     """What changes when somebody's password does, and tells nothing of it."""
     return salted_hmac(__name__, user.get_session_auth_hash()).hexdigest()
+
+
+def knows_password(request: HttpRequest, password: str) -> bool:
+    """Whether this is the password of who is signed in. Wrong ones are counted as at the door."""
+    return authenticate(request, username=request.user.get_username(), password=password) is not None
 
 
 def note(request: HttpRequest, user: User, action: str) -> None:
@@ -164,3 +178,21 @@ class SetPassword(PasswordResetConfirmView):
         note(self.request, form.user, "set a password")
         messages.success(self.request, f"Your password is set. Sign in as {form.user}.")
         return response
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def join(request: HttpRequest, token: str) -> HttpResponse:
+    """Where somebody with an account accepts a place in a business, by the link that was mailed to them."""
+    if not isinstance(request.user, User):
+        return redirect_to_login(request.get_full_path(), reverse("admin:login"))
+    member = None
+    try:
+        if request.method == "POST":
+            member = accept(token=token, user=request.user, now=database_now())
+            messages.success(request, f"You work at {member.business} now, as {member.role}.")
+            return redirect(f"{reverse('admin:index')}?business={member.business.slug}")
+        member = find_invitation(token=token, user=request.user)
+    except MemberNotFound:
+        pass  # the page says so
+    return render(request, "account/join.html", {**site.each_context(request), "member": member})

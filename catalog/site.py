@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -19,7 +19,7 @@ from unfold.sites import UnfoldAdminSite
 from catalog.authentication import Access
 from catalog.back_office import ShopAdmin
 from catalog.platform_admin import PlatformAdmin
-from catalog.signing_in import SignIn, note
+from catalog.signing_in import SignIn, knows_password, note
 from catalog.staff import access_in, businesses_of, choose_business, wants_second_step
 
 View = Callable[..., HttpResponseBase]
@@ -31,7 +31,8 @@ MOST_BUSINESSES = 100  # to choose from; of a superuser there may be more, each 
 
 
 class BackOffice(UnfoldAdminSite):
-    """The admin site. An address with `?business=` first makes that business the one that is looked at."""
+    """The admin site. An address with `?business=` first makes that business the one that is looked at. So does a
+    form, which says whose it is: another tab may look at another business meanwhile."""
 
     login_form = SignIn
     login_template = "account/sign_in.html"
@@ -52,6 +53,9 @@ class BackOffice(UnfoldAdminSite):
         return response
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        is_known = request.method != "POST" or knows_password(request, request.POST.get("old_password", ""))
+        if not is_known and getattr(request, "axes_locked_out", False):
+            return HttpResponse(status=429)  # AxesMiddleware writes the page
         response = super().password_change(request, extra_context)
         if response.status_code == 302 and isinstance(request.user, User):
             note(request, request.user, "changed the password")
@@ -71,6 +75,7 @@ class BackOffice(UnfoldAdminSite):
         home = reverse("admin:index")
         context["businesses"] = sorted([access.business, *others], key=lambda business: business.name)
         context["site_subheader"] = access.business.name
+        context["business"] = access.business
         if others:
             context["site_dropdown"] = [
                 {"title": "Home", "icon": "home", "link": home},
@@ -101,6 +106,8 @@ class BackOffice(UnfoldAdminSite):
                 rest = request.GET.copy()
                 del rest["business"]
                 return HttpResponseRedirect(f"{request.path}?{rest.urlencode()}" if rest else request.path)
+            if request.method == "POST":
+                choose_business(request)
             with timezone.override(ZoneInfo(access_in(request).business.time_zone)):
                 response = shown(request, *args, **kwargs)
                 # Here and now, while the times are the business's.

@@ -22,7 +22,8 @@ from django_otp import user_has_device
 from catalog.authentication import Access, access_of_person
 from catalog.errors import NotAllowed
 from catalog.models import Business, Membership
-from catalog.rights import DOING, EVERYTHING, OF_ROLE, Right
+from catalog.people import rights_of
+from catalog.rights import DOING, Right
 from orders_project.errors import DomainError
 
 View = Callable[..., HttpResponseBase]
@@ -33,12 +34,13 @@ SLUG = re.compile(r"[-\w]{1,60}", re.ASCII)
 def businesses_of(user: User) -> QuerySet[Business]:
     """The businesses that someone may look at, by name: a superuser all, others those that they work in."""
     businesses = Business.objects.order_by("name", "id")
-    return businesses if user.is_superuser else businesses.filter(memberships__user=user)
+    places = user.memberships.accepted()
+    return businesses if user.is_superuser else businesses.filter(id__in=places.values("business_id"))
 
 
 def wants_second_step(user: Any) -> bool:
     """Whether somebody may do everything somewhere, and a password alone keeps others from it."""
-    is_trusted = user.is_superuser or user.memberships.filter(role=Membership.Role.OWNER).exists()
+    is_trusted = user.is_superuser or user.memberships.accepted().filter(role=Membership.Role.OWNER).exists()
     return is_trusted and not user_has_device(user)
 
 
@@ -55,17 +57,17 @@ def admit_person(user: User, slug: str | None) -> Access:
         if slug is None:
             raise PermissionDenied("You work in no business yet: ask an owner to add you.")
         raise Http404("There is no such business.")
-    if user.is_superuser:
-        return access_of_person(user, business, EVERYTHING)
-    return access_of_person(user, business, OF_ROLE[business.memberships.get(user=user).role])
+    return access_of_person(user, business, rights_of(user, business.id))
 
 
 def access_in(request: HttpRequest) -> Access:
-    """The way in of who looks at a page: to the business that its address names, else to the one that they chose
-    last, else to their first one. Asked once for each request; raises what `admit_person` does."""
+    """The way in of who looks at a page: to the business that its address names, or the form that they send, else
+    to the one that they chose last, else to their first one. Asked once for each request; raises what
+    `admit_person` does."""
     found: Access | None = getattr(request, "access", None)
     if found is None:
-        user, named, chosen = request.user, request.GET.get("business"), request.session.get("business")
+        user, chosen = request.user, request.session.get("business")
+        named = request.GET.get("business") or request.POST.get("business")
         assert isinstance(user, User)  # the pages ask who is not signed in to do so first
         try:
             found = admit_person(user, named or chosen)
@@ -78,8 +80,8 @@ def access_in(request: HttpRequest) -> Access:
 
 
 def choose_business(request: HttpRequest) -> None:
-    """Have the back office look at the business that the address names, from now on. Raises what `access_in`
-    does."""
+    """Have the back office look at the business that the address or form names, from now on. Raises what
+    `access_in` does."""
     slug = access_in(request).business.slug
     if request.session.get("business") != slug:
         request.session["business"] = slug

@@ -42,9 +42,9 @@ def share(fraction: float | None) -> str:
 
 
 def who(actor: str) -> str:
-    """A person's name, or which key or job it was."""
+    """By whom something was done: by ada, by the key Website, or, if a job did it, by Holdfast."""
     kind, _, name = actor.partition(":")
-    return {"person": name, "key": f"{name} (API key)", "job": f"{name.replace('_', ' ')} (job)"}.get(kind, actor)
+    return {"person": name, "key": f"the key {name}", "job": "Holdfast"}.get(kind, actor)
 
 
 def spoken(code: str) -> str:

@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest
-from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import mark_safe
 from unfold.contrib.filters.admin import RadioFilter
 
+from catalog.columns import page_link
 from catalog.importing.pages import FileImport
 from catalog.long_lists import DaysBetween, LongListAdmin, Tabs
 from catalog.rights import Right
@@ -93,8 +93,7 @@ class CustomerAdmin(FileImport, LongListAdmin):
 
     @admin.display(description="customer")
     def customer(self, customer: Customer) -> str:
-        address = reverse("staff:customer", args=[customer.pk])
-        return format_html('<a class="hf-link" href="{}">{}</a>', address, customer.name or DASH)
+        return page_link("customer", customer.pk, customer.name or DASH)
 
     @admin.display(description="phone and email")
     def reach(self, customer: Customer) -> str:

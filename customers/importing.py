@@ -48,14 +48,12 @@ class CustomerResource(ShopResource):
                 told[field].add(value)
         is_one = Q(*((f"{field}__any_of", values) for field, values in told.items()), _connector=Q.OR)
         self.on_file: defaultdict[tuple[str, str], list[Customer]] = defaultdict(list)
-        for customer in Customer.objects.of(self.access.business.id).filter(is_one).lock():
-            self._note(customer)
+        found = Customer.objects.of(self.access.business.id).filter(is_one)
+        for customer in found.lock() if self.really else found:
+            for field in IDENTITIES:
+                if value := getattr(customer, field):
+                    self.on_file[field, value].append(customer)
         self.seen: set[Any] = set()
-
-    def _note(self, customer: Customer) -> None:
-        for field in IDENTITIES:
-            if value := getattr(customer, field):
-                self.on_file[field, value].append(customer)
 
     def _identities(self, row: Mapping[str, str]) -> dict[str, str]:
         """What identifies a row's customer, the surest first, in the form in which it is kept. A phone that is
@@ -70,6 +68,9 @@ class CustomerResource(ShopResource):
 
     def known(self, row: Mapping[str, str]) -> Customer | None:
         told = self._identities(row)
+        for field, value in told.items():
+            if field != "email" or len(told) == 1:  # families share an email
+                self._check_once((field, value), field)
         for at, (field, value) in enumerate(told.items()):
             found = self.on_file.get((field, value), [])
             if len(found) > 1:
@@ -78,9 +79,6 @@ class CustomerResource(ShopResource):
                 self._check_surer(found[0], field, dict(list(told.items())[:at]))
                 self._check_once(found[0].id, field)
                 return found[0]
-        for field, value in told.items():
-            if field != "email" or len(told) == 1:  # families share an email
-                self._check_once(value, field)
         return None
 
     def _check_once(self, whom: Any, field: str) -> None:
@@ -121,14 +119,8 @@ class CustomerResource(ShopResource):
 
     def edit(self, instances: Sequence[Any]) -> None:
         access = self.access
-        for one in instances:
-            services.edit_customer(
-                business=access.business,
-                customer_id=one.id,
-                edit={field: getattr(one, field) or "" for field in Customer.ON_FILE},
-                actor=access.actor,
-                now=access.now,
-            )
+        edits = {one.id: {field: getattr(one, field) or "" for field in Customer.ON_FILE} for one in instances}
+        services.edit_customers(business=access.business, edits=edits, actor=access.actor, now=access.now)
 
 
 def _refused(field: str, words: str) -> ValidationError:

@@ -16,8 +16,11 @@ from uuid import UUID
 from django.db import OperationalError, transaction
 from django.db.models import Case, Count, Exists, F, OuterRef, QuerySet, Sum, When
 
+from catalog.errors import NotAllowed
 from catalog.jobs import for_each
-from catalog.rights import Right
+from catalog.people import rights_under
+from catalog.rights import DOING, Right
+from catalog.wording import who
 from orders import services
 from orders.errors import BulkRunConfirmed, BulkRunNotFound, NoOrders, TooManyOrders
 from orders.lifecycle import Status, may_become
@@ -79,7 +82,7 @@ def prepare(*, business_id: UUID, action: str, order_ids: Collection[UUID], acto
             most=MOST_ORDERS,
         )
     orders = Order.objects.of(business_id).filter(id__any_of=order_ids).order_by("created_at", "id")
-    found = list(orders.values_list("id", flat=True))
+    found = list(orders.values_list("id", "version"))
     if not found:
         raise NoOrders("Choose at least one order.")
     run = BulkRun.objects.create(business_id=business_id, action=action, actor=actor, created_at=now)
@@ -89,10 +92,11 @@ def prepare(*, business_id: UUID, action: str, order_ids: Collection[UUID], acto
             "run_id": run.id,
             "position": position,
             "order_id": order_id,
+            "version": version,
             "outcome": Outcome.WAITING,
             "answer": "",
         }
-        for position, order_id in enumerate(found, start=1)
+        for position, (order_id, version) in enumerate(found, start=1)
     ]
     insert(Insert(BulkRow, rows))
     return run
@@ -124,7 +128,7 @@ def discard(*, business_id: UUID, run_id: UUID) -> None:
     run = find_run(business_id=business_id, run_id=run_id, locked=True)
     if run.confirmed_at is not None:
         raise BulkRunConfirmed(
-            f"{run.actor.partition(':')[2]} confirmed it meanwhile: it is being done.",
+            f"{who(run.actor)} confirmed it meanwhile: it is being done.",
             actor=run.actor,
             confirmed_at=run.confirmed_at.isoformat(),
         )
@@ -148,11 +152,13 @@ class Goods:
 @dataclass(frozen=True, slots=True)
 class Preview:
     """What a run would do now: how many orders it can bring a step further and what they cost, how many it can't
-    by their statuses, and what cancelling does to the stock and the money."""
+    by their statuses, how many it won't for they changed since they were chosen, and what cancelling does to the
+    stock and the money."""
 
     doable: int
     worth: Decimal
     undoable: Sequence[tuple[Status, int]]
+    changed: int
     released: Goods
     restocked: Goods
     owed: Decimal
@@ -161,12 +167,14 @@ class Preview:
 def preview(run: BulkRun) -> Preview:
     """What a run would do if it was confirmed now."""
     step = STEPS[run.action]
-    orders = Order.objects.of(run.business_id).filter(id__in=run.rows.values("order_id"))
+    can = may_become(step.to)
+    chosen = Order.objects.of(run.business_id).filter(id__in=run.rows.values("order_id"))
+    changed = chosen.filter(status__in=can, id__in=run.rows.outdated().values("order_id"))
+    orders = chosen.exclude(id__in=changed.values("id"))
     by_status = {
         Status(status): (count, worth)
         for status, count, worth in orders.values_list("status").annotate(Count("id"), Sum("total"))
     }
-    can = may_become(step.to)
     ends = step.to == Status.CANCELLED
     sold = orders.filter(status__in=can if ends else [], paid_at__isnull=False)
     holds = StockReservation.objects.of(run.business_id).active()
@@ -181,6 +189,7 @@ def preview(run: BulkRun) -> Preview:
         undoable=[
             (status, by_status[status][0]) for status in Status if status in by_status and status not in can
         ],
+        changed=changed.count(),
         released=_goods(held, "product__sku"),
         restocked=_goods(items, "sku"),
         owed=payments.aggregate(owed=Sum(flow))["owed"] or Decimal(0),
@@ -228,30 +237,35 @@ def _do_next(run: BulkRun) -> bool:
     row = run.rows.take()
     if row is None:
         return False
-    outcome, answer = _do(run, row.order_id)
+    outcome, answer = _do(run, row)
     run.rows.filter(position=row.position).update(outcome=outcome, answer=answer[:500])
     return True
 
 
-def _do(run: BulkRun, order_id: UUID) -> tuple[Outcome, str]:
-    """What becomes of one order, and what there is to say of it."""
+def _do(run: BulkRun, row: BulkRow) -> tuple[Outcome, str]:
+    """What becomes of one order, if it is still as it was looked at, and what there is to say of it."""
     step = STEPS[run.action]
+    of_business: dict[str, Any] = {"business_id": run.business_id, "order_id": row.order_id}
+
+    def change() -> Order:
+        return step.verb(**of_business, actor=run.actor, now=database_now(), **run.details)
+
     try:
         with transaction.atomic():
-            order = find_order(business_id=run.business_id, order_id=order_id, locked=True)
+            if step.right not in rights_under(run.actor, run.business_id):
+                raise NotAllowed(f"{who(run.actor)} may not {DOING[step.right]} here any more.", needed=step.right)
+            order = find_order(**of_business, locked=True)
             if order.status == step.to:
-                return Outcome.DONE, f"It was {step.to} before."
+                return Outcome.DONE, f"It was {step.to} already."
             if order.status not in may_become(step.to):
                 raise refuse_move(order, step.to)
-            done = step.verb(
-                business_id=run.business_id, order_id=order_id, actor=run.actor, now=database_now(), **run.details
-            )
+            done = services.change_as_seen(**of_business, version=row.version, change=change)
     except DomainError as refusal:
         return Outcome.REFUSED, refusal.detail
     except OperationalError:
         raise  # the database is busy or going away, which is not this order's fault: the row waits
     except Exception:  # whatever it is, it keeps no other order waiting
-        logger.exception("A bulk run failed for order %s.", order_id)
+        logger.exception("A bulk run failed for order %s.", row.order_id)
         return Outcome.REFUSED, "It failed, and nothing was changed. Try again, or look at the order."
     if done.status != step.to:
         return Outcome.DONE, "Its time was over and its goods are gone: the money is due for a refund."

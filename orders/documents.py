@@ -18,7 +18,8 @@ from fpdf import FPDF
 from fpdf.enums import Align, TableBordersLayout
 from fpdf.fonts import FontFace, TTFFont
 
-from catalog.models import Business, Logo
+from catalog.models import Business
+from catalog.shop import logo_of
 from catalog.wording import grouped, price
 from orders.lifecycle import Status
 from orders.models import Payment
@@ -42,8 +43,7 @@ class Kind(StrEnum):
 
 def print_orders(kind: Kind, business: Business, orders: Sequence[Summary], *, now: datetime) -> bytes:
     """A PDF with a paper for each order, which begins on a page of its own."""
-    logo = Logo.objects.filter(business=business).first()
-    papers = _Papers(kind, business, bytes(logo.image) if logo else None, now)
+    papers = _Papers(kind, business, logo_of(business), now)
     for order in orders:
         papers.add(order)
     return bytes(papers.output())

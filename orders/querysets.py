@@ -155,10 +155,24 @@ class BulkRunQuerySet(models.QuerySet["BulkRun"]):
         return self.filter(confirmed_at__isnull=True)
 
 
+def _changed_since() -> Exists:
+    events = apps.get_model("orders", "OrderEvent").objects.exclude(kind="noted")
+    of_order = events.filter(order=OuterRef("order"), business=OuterRef("business"))
+    return Exists(of_order.filter(version__gt=OuterRef("version")))
+
+
 class BulkRowQuerySet(models.QuerySet["BulkRow"]):
     def waiting(self) -> BulkRowQuerySet:
         """Rows that are still to be done."""
         return self.filter(outcome="waiting")
+
+    def outdated(self) -> BulkRowQuerySet:
+        """Rows whose order changed since it was looked at, in more than a note."""
+        return self.filter(_changed_since())
+
+    def compared(self) -> BulkRowQuerySet:
+        """The rows, each of which says whether it is so (`is_outdated`)."""
+        return self.annotate(is_outdated=_changed_since())
 
     def take(self) -> BulkRow | None:
         """The next one that nobody else is doing, locked until the transaction ends."""

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from catalog.models import Business, Product
+from catalog.wording import spoken, who
 from orders.errors import BooksChanged, DiscrepancyClosed, DiscrepancyNotFound
 from orders.invariants import Finding, findings
 from orders.models import Discrepancy
@@ -219,7 +220,7 @@ def apply_remedy(
         if off.applied == remedy:
             return off
         raise DiscrepancyClosed(
-            f"The finding was closed by {off.closed_by}: {off.applied or 'the books agree again'}.",
+            f"The finding was closed by {who(off.closed_by)}: {spoken(off.applied) or 'the books agree again'}.",
             status=off.status,
             applied=off.applied,
             closed_by=off.closed_by,

@@ -87,6 +87,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "orders_project.headers.permissions_policy",
+    "orders_project.body_limit.body_limit",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "orders_project.api.middleware.StripTrailingSlash",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -284,6 +285,7 @@ UNFOLD = {
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("holdfast/icon.svg")}
     ],
     "STYLES": [lambda request: static("holdfast/staff.css")],
+    "SHOW_HISTORY": False,  # Django's own log, which nothing is written in; the audit tells
     "SIDEBAR": {"navigation": "orders.staff.sidebar.sidebar"},
     "ACCOUNT": {"navigation": [{"title": "Your account", "link": reverse_lazy("staff:account")}]},
     "BORDER_RADIUS": "6px",

@@ -20,3 +20,5 @@ SERVERS = servers.attach(durable=False)
 from orders_project.settings import *  # noqa: E402, F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# Else every client of a test reads the folders of static files anew, which takes longer than most tests.
+WHITENOISE_AUTOREFRESH = True

@@ -3,15 +3,17 @@
 from typing import Any
 
 from django.contrib import admin
+from django.templatetags.static import static
 from django.urls import include, path, re_path
+from django.utils.functional import lazy
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from catalog import views as catalog
-from catalog.signing_in import SetPassword
+from catalog.signing_in import SetPassword, join
 from customers import views as customers
 from orders import views as orders
-from orders.staff import home
+from orders.staff import home, refusals
 from orders_project import health, metrics
 from orders_project.api import problem
 from reservations import views as reservations
@@ -52,10 +54,14 @@ urlpatterns = [
     path("admin/", home.home),  # in the place of Django's list of models
     path("admin/", admin.site.urls),
     path("welcome/<uidb64>/<token>/", SetPassword.as_view(), name="set_password"),
+    path("welcome/<token>/", join, name="join"),
+    path("favicon.ico", RedirectView.as_view(url=lazy(static, str)("holdfast/icon.svg"))),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", metrics.metrics),
 ]
 
 handler400 = problem.bad_request
+handler403 = refusals.forbidden
+handler404 = refusals.missing
 handler500 = problem.server_error

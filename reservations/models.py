@@ -40,6 +40,7 @@ class StockReservation(models.Model):
     objects: ClassVar[StockReservationQuerySet] = StockReservationQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
+        verbose_name = "reservation"
         constraints = [
             SameBusiness(name="hold_product_same_business", field="product", table="catalog_product"),
             models.UniqueConstraint(name="hold_once_per_order", fields=["order_id", "product", "business"]),

@@ -9,11 +9,12 @@ from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import mark_safe
 
+from catalog.columns import Happened
 from catalog.long_lists import DaysBetween, LongListAdmin
 from catalog.models import AuditEntry, Membership
 from catalog.rights import Right
 from catalog.staff import access_in
-from catalog.wording import DASH, at, spoken, who
+from catalog.wording import DASH, spoken
 
 ARROW = " → "
 
@@ -49,7 +50,7 @@ class OfWhatKind(_Exactly):
 
 
 @admin.register(AuditEntry)
-class AuditEntryAdmin(LongListAdmin):
+class AuditEntryAdmin(Happened, LongListAdmin):
     look = Right.SETTINGS
     question = "Who changed what, and who came in?"
     empty = "Nothing yet. What people change stands here, and who signed in or failed to."
@@ -57,17 +58,7 @@ class AuditEntryAdmin(LongListAdmin):
     list_filter = (ByWhom, OfWhatKind, ("at", DaysBetween))
     search_fields = ("title", "action")
     search_help_text = "What it was done to, or what was done"
-    sortable_by = ("time",)
-    ordering = ("-at", "-id")
     fields = readonly_fields = ("at", "by", "action", "kind", "title", "what")
-
-    @admin.display(description="when", ordering="at")
-    def time(self, entry: AuditEntry) -> str:
-        return at(entry.at)
-
-    @admin.display(description="who")
-    def by(self, entry: AuditEntry) -> str:
-        return who(entry.actor)
 
     @admin.display(description="changes")
     def what(self, entry: AuditEntry) -> str:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import F, IntegerField, OuterRef, QuerySet, Subquery, Sum
+from django.db.models import F, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Now, NullIf
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -17,11 +17,12 @@ from unfold.views import ChangeList
 from catalog import services
 from catalog.admin.product_forms import EditProduct, NewProduct
 from catalog.authentication import Access
+from catalog.columns import page_link
 from catalog.importing.pages import FileImport
 from catalog.importing.products import ProductResource
 from catalog.long_lists import LongList, LongListAdmin, Tabs
 from catalog.models import Product, StockMovement
-from catalog.querysets import ProductQuerySet
+from catalog.querysets import ProductQuerySet, StockMovementQuerySet
 from catalog.rights import Right
 from catalog.staff import access_in
 from catalog.wording import DASH, grouped, of, price
@@ -102,8 +103,8 @@ class ProductAdmin(FileImport, LongListAdmin):
         return queryset.matching(words)
 
     def in_order(self, file: str, rows: QuerySet[Any]) -> QuerySet[Any]:
-        sales = StockMovement.objects.filter(product=OuterRef("pk"), kind="sold", at__gte=Now() - SALES_DAYS)
-        sold = sales.order_by().values("product").values(units=-Sum("stock_delta"))
+        sales = StockMovement.objects.sales(since=Now() - SALES_DAYS).filter(product=OuterRef("pk"))
+        sold = sales.values("product").values(units=StockMovementQuerySet.UNITS_SOLD)
         available = F("stock__stock_quantity") - F("stock__reserved_stock")
         return rows.order_by("sku").annotate(
             available=available,
@@ -113,11 +114,11 @@ class ProductAdmin(FileImport, LongListAdmin):
 
     @admin.display(description="SKU", ordering="sku")
     def code(self, product: Product) -> str:
-        return _link(product, product.sku)
+        return page_link("product", product.pk, product.sku)
 
     @admin.display(description="name", ordering="name")
     def title(self, product: Product) -> str:
-        return _link(product, product.name)
+        return page_link("product", product.pk, product.name)
 
     @admin.display(description="price")
     def amount(self, product: Product) -> str:
@@ -161,11 +162,12 @@ class ProductAdmin(FileImport, LongListAdmin):
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         if obj is None:
             return ("sku", "name", "description", "price", "opening_stock", "low_stock_threshold")
-        asks_once_more = ["despite_holds"] if self.has_change_permission(request, obj) else []
-        return ("sku", "shelf", *services.EDITABLE, *asks_once_more)
+        if self.has_change_permission(request, obj):
+            return ("sku", "shelf", *services.EDITABLE, "despite_holds")
+        return ("sku", "shelf", *("amount" if name == "price" else name for name in services.EDITABLE))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return () if obj is None else ("sku", "shelf")
+        return () if obj is None else ("sku", "shelf", "amount")
 
     @admin.display(description="stock")
     def shelf(self, product: Product) -> str:
@@ -186,7 +188,7 @@ class ProductAdmin(FileImport, LongListAdmin):
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         try:
-            return super().add_view(request, form_url, extra_context)
+            return super().add_view(request, form_url, {"title": "Add a product", **(extra_context or {})})
         except DomainError as error:
             # The form again, with what was typed: it takes that from its address.
             messages.error(request, error.detail)
@@ -205,10 +207,3 @@ class ProductAdmin(FileImport, LongListAdmin):
                 business=access.business, actor=access.actor, now=access.now, **form.cleaned_data
             )
             obj.pk = made.pk
-
-    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> None:
-        """The verb put it down, with what it was before."""
-
-
-def _link(product: Product, words: str) -> str:
-    return format_html('<a class="hf-link" href="{}">{}</a>', reverse("staff:product", args=[product.pk]), words)

@@ -1,5 +1,6 @@
 """The page on which a file is brought in: choose it, look at what it would do, do it."""
 
+import logging
 import re
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -12,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, Streami
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.text import capfirst
+from redis import RedisError
 from unfold.widgets import UnfoldAdminFileFieldWidget
 
 from catalog.back_office import ShopAdmin
@@ -21,7 +23,9 @@ from catalog.rights import DOING, Right
 from catalog.staff import access_in
 from catalog.wording import grouped, of
 from orders_project.csv_file import csv_file
-from orders_project.errors import DomainError, InvalidRequest
+from orders_project.errors import Busy, DomainError, InvalidRequest
+
+logger = logging.getLogger(__name__)
 
 KEY = re.compile("[0-9a-f]{32}")
 KEPT_SECONDS = 30 * 60  # for so long somebody looks at what a file would do
@@ -98,8 +102,15 @@ class FileImport(ShopAdmin):
         """The file that is sent, and kept for the next step under a name; or the one that was kept.
 
         It is kept for one person in one business: who looks at another one meanwhile brings nothing into that.
-        Raises InvalidRequest without a file.
+        Raises InvalidRequest without a file, Busy if there is no place to keep it.
         """
+        try:
+            return self._kept(request)
+        except RedisError as error:
+            logger.warning("A file for %s can't be kept: %s", self.opts.label, error)
+            raise Busy("The file can’t be kept to look at just now, so nothing was done. Try again.") from error
+
+    def _kept(self, request: HttpRequest) -> tuple[str, str, bytes]:
         place = f"import:{self.opts.label}:{access_in(request).business.id}:{request.user.pk}"
         if "file" in request.POST:
             key = request.POST["file"]

@@ -74,8 +74,8 @@ class ProductResource(ShopResource):
 
     def learn(self, rows: Sequence[Mapping[str, str]]) -> None:
         skus = [row.get("sku", "") for row in rows]
-        found = Product.objects.of(self.access.business.id).filter(sku__any_of=skus).lock()
-        self.on_file = {product.sku: product for product in found}
+        found = Product.objects.of(self.access.business.id).filter(sku__any_of=skus)
+        self.on_file = {product.sku: product for product in (found.lock() if self.really else found)}
         self.sold = {product.id for product in self.on_file.values() if product.is_active}
         self.seen: set[str] = set()
 
@@ -107,6 +107,16 @@ class ProductResource(ShopResource):
             found["opening_stock"] = f"A shelf opens with up to {LARGEST_ADJUSTMENT:,} units."
         return found
 
+    def cautions(self, instances: Sequence[Any]) -> list[str]:
+        stopped = [one.id for one in instances if one.id in self.sold and not one.is_active]
+        held = Stock.objects.of(self.access.business.id).filter(product_id__any_of=stopped, reserved_stock__gt=0)
+        if not (products := held.count()):
+            return []
+        return [
+            f"{of(products, 'product')} of which units are held for orders can’t be ordered any more. "
+            "Those orders keep their units."
+        ]
+
     def add(self, instances: Sequence[Any]) -> None:
         access = self.access
         new = [
@@ -134,10 +144,3 @@ class ProductResource(ShopResource):
         access = self.access
         edits = {one.id: {name: getattr(one, name) for name in services.EDITABLE} for one in instances}
         services.edit_products(business=access.business, edits=edits, actor=access.actor, now=access.now)
-        stopped = [one.id for one in instances if one.id in self.sold and not one.is_active]
-        shelves = Stock.objects.of(access.business.id).filter(product_id__any_of=stopped)
-        if held := shelves.filter(reserved_stock__gt=0).count():
-            self.warnings.append(
-                f"{of(held, 'product')} of which units are held for orders can’t be ordered any more. "
-                "Those orders keep their units."
-            )

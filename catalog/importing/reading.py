@@ -97,17 +97,25 @@ def _xlsx_rows(content: bytes) -> Iterator[tuple[int, list[str]]]:
         with zipfile.ZipFile(io.BytesIO(content)) as unpacked:
             if sum(part.file_size for part in unpacked.infolist()) > LARGEST_UNPACKED:
                 raise _refused("The file is too large when it is unpacked. Split it.")
-        # Of a formula the value that was last seen in the cell.
-        book = load_workbook(io.BytesIO(content), read_only=True, data_only=True)
-        sheet = book.worksheets[0]
-        sheet.reset_dimensions()  # a file may lie about them
-        rows: Iterable[tuple[Any, ...]] = sheet.iter_rows(values_only=True)
-        for line, cells in enumerate(rows, start=1):
+        # Of a formula the value that was last seen in the cell: what wrote the file may have left it out.
+        values, formulas = (_sheet_rows(content, data_only=only) for only in (True, False))
+        for line, (cells, typed) in enumerate(zip(values, formulas, strict=True), start=1):
+            if any(cell is None and formula is not None for cell, formula in zip(cells, typed, strict=True)):
+                raise _refused(
+                    f"Line {line} has a formula without its value. Formulas aren’t read: type the value."
+                )
             yield line, [_text(cell) for cell in cells]
     except InvalidRequest:
         raise
     except Exception as error:  # openpyxl raises whatever a broken part of the file makes it stumble over
         raise _refused("The file is not a readable XLSX workbook. Save it anew, or as CSV in UTF-8.") from error
+
+
+def _sheet_rows(content: bytes, *, data_only: bool) -> Iterable[tuple[Any, ...]]:
+    sheet = load_workbook(io.BytesIO(content), read_only=True, data_only=data_only).worksheets[0]
+    sheet.reset_dimensions()  # a file may lie about them
+    rows: Iterable[tuple[Any, ...]] = sheet.iter_rows(values_only=True)
+    return rows
 
 
 def _text(cell: Any) -> str:

@@ -52,7 +52,8 @@ class ShopResource(ModelResource):
     """Rows of a business's things. An empty cell leaves what is on file as it is.
 
     A subclass says what is on file already (`learn`, `known`), what is wrong with a row beyond its single fields
-    (`mistakes`), and by which verbs rows are added and changed (`add`, `edit`).
+    (`mistakes`), and by which verbs rows are added and changed (`add`, `edit`). These are called only `really`:
+    until then nothing is written, and nothing is locked.
     """
 
     title: ClassVar[str]  # the column by which people know a row
@@ -68,9 +69,10 @@ class ShopResource(ModelResource):
         store_instance = True
         store_row_values = True
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, *, really: bool) -> None:
         super().__init__()
         self.access = access
+        self.really = really
         self.warnings: list[str] = []
 
     @classmethod
@@ -80,7 +82,7 @@ class ShopResource(ModelResource):
     # --- What a subclass says -----------------------------------------------------------------
 
     def learn(self, rows: Sequence[Mapping[str, str]]) -> None:
-        """Look up what is on file of all these rows, and lock it."""
+        """Look up what is on file of all these rows, and lock it if they are `really` brought in."""
         raise NotImplementedError
 
     def known(self, row: Mapping[str, str]) -> Model | None:
@@ -90,6 +92,10 @@ class ShopResource(ModelResource):
     def mistakes(self, instance: Any, row: Mapping[str, str]) -> dict[str, str]:
         """What is wrong with a row beyond its single fields."""
         raise NotImplementedError
+
+    def cautions(self, instances: Sequence[Any]) -> list[str]:
+        """What somebody should know before these are changed."""
+        return []
 
     def add(self, instances: Sequence[Any]) -> None:
         raise NotImplementedError
@@ -141,11 +147,12 @@ class ShopResource(ModelResource):
             raise ValidationError(errors)
 
     def bulk_create(self, *args: Any, **kwargs: Any) -> None:
-        if self.create_instances:
+        if self.really and self.create_instances:
             self.add(self.create_instances)
 
     def bulk_update(self, *args: Any, **kwargs: Any) -> None:
-        if self.update_instances:
+        self.warnings = self.cautions(self.update_instances)
+        if self.really and self.update_instances:
             self.edit(self.update_instances)
 
     def handle_import_error(self, result: Any, error: Exception, raise_errors: bool = False) -> None:
@@ -159,7 +166,7 @@ def bring_in(resource_class: type[ShopResource], access: Access, table: Table, *
     """
 
     def once() -> Outcome:
-        resource = resource_class(access)
+        resource = resource_class(access, really=really)
         result = resource.import_data(table.dataset, dry_run=not really, rollback_on_validation_errors=True)
         for _, errors in result.row_errors():
             raise errors[0].error  # a fault of ours: what is wrong with a row is a ValidationError

@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models import Q
 
 from catalog.models.shop import Business
+from catalog.wording import who
 from orders_project.ids import new_id
 
 
@@ -16,7 +17,7 @@ class AuditEntry(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     business = models.ForeignKey(Business, models.PROTECT, null=True, related_name="+", db_index=False)
     at = models.DateTimeField()
-    actor = models.CharField(max_length=160)
+    actor = models.CharField(max_length=120)
     action = models.CharField(max_length=40, help_text="Such as “changed” or “revoked”.")
     kind = models.CharField(max_length=40, help_text="What sort of thing it was done to, such as “product”.")
     subject = models.CharField(max_length=60, blank=True, help_text="Its id.")
@@ -24,7 +25,8 @@ class AuditEntry(models.Model):
     changes = models.JSONField(default=dict, help_text="Field by field: what it was, and what it became.")
 
     class Meta:
-        verbose_name_plural = "audit entries"
+        verbose_name = "record"
+        verbose_name_plural = "audit"
         constraints = [
             models.CheckConstraint(name="audit_actor_named", condition=~Q(actor="")),
         ]
@@ -35,4 +37,4 @@ class AuditEntry(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.actor} {self.action} {self.kind} {self.title}"
+        return f"{who(self.actor)} {self.action} {self.kind} {self.title}"

@@ -131,6 +131,8 @@ class StockMovement(models.Model):
     objects: ClassVar[StockMovementQuerySet] = StockMovementQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
+        verbose_name = "movement"
+        verbose_name_plural = "ledger"
         constraints = [
             SameBusiness(name="movement_product_same_business", field="product", table="catalog_product"),
             models.UniqueConstraint(

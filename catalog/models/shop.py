@@ -4,22 +4,28 @@ from decimal import Decimal
 from typing import ClassVar
 
 from django.conf import settings
+from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from catalog.querysets import ApiKeyQuerySet
+from catalog.querysets import ApiKeyQuerySet, MembershipQuerySet
 from orders_project import money
 from orders_project.ids import new_id
 
 LONGEST_PAYMENT_WINDOW = 24 * 60  # minutes
+
+# A name stands in subjects of mails and on papers.
+ONE_LINE = RegexValidator(
+    r"[\x00-\x1f\x7f]", "A name is one line, without control characters.", inverse_match=True
+)
 
 
 class Business(models.Model):
     """A merchant's shop. Everything else belongs to exactly one."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    name = models.CharField(max_length=120)
+    name = models.CharField(max_length=120, validators=[ONE_LINE])
     slug = models.SlugField(max_length=60, unique=True)
     currency = models.CharField(max_length=3, help_text="ISO 4217, such as GBP. Every price is in it.")
     country = models.CharField(
@@ -90,7 +96,7 @@ class Logo(models.Model):
 
 
 class Membership(models.Model):
-    """A person's place in a business."""
+    """A person's place in a business: somebody else's offer, which opens nothing, until they have accepted it."""
 
     class Role(models.TextChoices):
         OWNER = "owner"
@@ -102,6 +108,9 @@ class Membership(models.Model):
     business = models.ForeignKey(Business, models.CASCADE, related_name="memberships")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=Role)
+    accepted_at = models.DateTimeField(null=True, db_default=Now(), editable=False)
+
+    objects: ClassVar[MembershipQuerySet] = MembershipQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
         constraints = [

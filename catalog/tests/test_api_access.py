@@ -130,6 +130,7 @@ MAY = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", MAY)
 def test_member_may_do_over_the_api_what_their_role_may(shop, mug, ada, role):
     Membership.objects.create(business=shop, user=ada, role=role)

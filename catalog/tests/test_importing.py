@@ -90,16 +90,17 @@ def test_file_once_more_changes_nothing(shop):
     assert on_shelf(shop) == (24, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "says"),
     [
         (",Mug,9.90,,,", "A product needs an SKU."),
         ("MUG-02,,9.90,,,", "a new product needs a name"),
         ("MUG-02,Mug,,,,", "a new product needs a price"),
-        ("MUG-02,Mug,9.999,,,", "This is not a price in GBP."),
-        ("MUG-02,Mug,-1,,,", "This is not a price in GBP."),
+        ("MUG-02,Mug,9.999,,,", "A price in GBP has no smaller part than 0.01."),
+        ("MUG-02,Mug,-1,,,", "A price is not negative."),
         ("MUG-02,Mug,NaN,,,", "“NaN” is not an amount"),
-        ("MUG-02,Mug,1e9,,,", "This is not a price in GBP."),
+        ("MUG-02,Mug,1e9,,,", "A price is 999,999,999.999 at most."),
         ("MUG-02,Mug,=1+1,,,", "“=1+1” is not an amount"),
         ("MUG-02,Mug,9.90,many,,", "“many” is not a whole number"),
         ("MUG-02,Mug,9.90,9999999999,,", "less than or equal to 2147483647"),
@@ -137,6 +138,7 @@ def test_file_names_every_bad_row(shop):
     assert "The first 100 of them." in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -165,6 +167,7 @@ def test_file_with_too_many_rows(shop, monkeypatch):
     assert "more than 2 rows" in look(signed_in(shop), csv(*(f"P-{n},P,1,,," for n in range(3))))
 
 
+@pytest.mark.slow
 def test_workbook_that_unpacks_to_too_much(shop):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
@@ -186,6 +189,15 @@ def test_workbook(shop):
     goods = Product.objects.get(business=shop, sku="1001")
     assert (goods.price, goods.low_stock_threshold, goods.is_active) == (Decimal("9.9"), 3, True)
     assert on_shelf(shop, "1001") == (12, 0)
+
+
+def test_formula_without_its_value_is_refused(shop):
+    book = Workbook()
+    for line in (["sku", "name", "price"], ["MUG-02", "Mug", "=4.50*2"]):
+        book.active.append(line)
+    file = io.BytesIO()
+    book.save(file)
+    assert "Line 2 has a formula without its value" in look(signed_in(shop), file.getvalue(), "products.xlsx")
 
 
 def test_cell_like_a_formula_is_text_there_and_back(shop):
@@ -246,6 +258,7 @@ def test_same_sku_in_two_businesses(shop):
     assert (products(shop)[0][1], products(other)[0][1]) == ("Ours", "Theirs")
 
 
+@pytest.mark.slow
 def test_files_are_brought_in_by_owners_and_managers(shop):
     for role, status in {"owner": 200, "manager": 200, "packer": 403, "viewer": 403}.items():
         client = signed_in(shop, role)
@@ -266,3 +279,10 @@ def test_template_can_be_brought_in(shop):
 
 def test_nothing_was_chosen(shop):
     assert "Choose a file first." in read(signed_in(shop).post(PAGE, {}))
+
+
+def test_file_that_can_not_be_kept_is_refused_in_words(shop, redis_away):
+    client = signed_in(shop)
+    assert "The file can’t be kept to look at just now" in look(client, csv("MUG-01,Mug,9.90,,,5"))
+    assert "The file can’t be kept" in read(client.post(PAGE, {"file": "0" * 32}))
+    assert products(shop) == []

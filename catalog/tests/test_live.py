@@ -274,20 +274,16 @@ def test_refuse_another_path(server, shop):
         pass
 
 
-def test_revoked_key_is_sent_away(shop, client):
-    ApiKey.objects.filter(business=shop).update(revoked_at=shop.created_at + timedelta(hours=1))
-    assert ending(client) == NOT_SIGNED_IN
-
-
-def test_member_of_another_business_too_is_sent_away(server, shop, cookie_of):
+def test_revoked_key_and_member_of_another_business_too_are_sent_away(server, shop, client, cookie_of):
     """Also who named no business, and so would be let in to the one that is left."""
     cookie = cookie_of(is_staff=True)
     [membership] = Membership.objects.filter(business=shop)
     Membership.objects.create(business=BusinessFactory(), user=membership.user, role="viewer")
-    with listening(server, cookie=cookie, origin=server) as client:
-        heard_of = hear(client)["business"]["id"]
+    with listening(server, cookie=cookie, origin=server) as member:
+        heard_of = hear(member)["business"]["id"]
         Membership.objects.filter(business=heard_of, user=membership.user).delete()
-        assert ending(client) == NOT_ALLOWED
+        ApiKey.objects.filter(business=shop).update(revoked_at=shop.created_at + timedelta(hours=1))
+        assert (ending(client), ending(member)) == (NOT_SIGNED_IN, NOT_ALLOWED)
 
 
 async def knock(key, query=""):

@@ -148,6 +148,7 @@ def test_touch_that_redis_refuses_is_given_up(shop, mug):
     until(lambda: not feed._notes and feed._messenger is None)
 
 
+@pytest.mark.slow
 def test_client_is_greeted_only_when_the_feed_is_there(shop, redis_gone):
     """A hello makes a page say that it is live; from a feed that doesn't answer there is none."""
     key, last = api_key(shop), feed.position(shop.id)

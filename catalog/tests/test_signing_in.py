@@ -127,6 +127,7 @@ def test_sign_in_opens_again(ada: User, settings: Any) -> None:
     assert sign_in(client).status_code == 302
 
 
+@pytest.mark.slow
 def test_sign_in_forgets_failures_when_it_succeeds(ada: User) -> None:
     client = Client()
     for _ in range(2):
@@ -174,7 +175,7 @@ def test_backup_code_opens_the_door_once(ada: User, device: TOTPDevice) -> None:
     code, *_ = new_backup_codes(ada)
     for expected in (True, False):
         client = Client()
-        client.post(LOGIN, {"passed": passed(sign_in(client)), "code": f" {code.upper()} "})
+        client.post(LOGIN, {"passed": passed(sign_in(client)), "code": f" {code[:4].upper()} {code[4:]} "})
         assert is_in(client) is expected
     assert StaticToken.objects.filter(device__user=ada).count() == 9
 
@@ -189,6 +190,15 @@ def test_wrong_codes_are_refused_counted_and_told(ada: User, device: TOTPDevice,
     assert told(shop)[-1] == ("person:ada", "was locked out")
     # Now even the right one has to wait: a code of six digits must not be found by trying.
     client.post(LOGIN, {"passed": kept, "code": code_of(device)})
+    assert not is_in(client)
+
+
+def test_right_code_waits_while_the_name_is_locked_out(ada: User, device: TOTPDevice) -> None:
+    client = Client()
+    kept = passed(sign_in(client))
+    for _ in range(settings.AXES_FAILURE_LIMIT):
+        sign_in(Client(), "guess")
+    assert client.post(LOGIN, {"passed": kept, "code": code_of(device)}).status_code == 429
     assert not is_in(client)
 
 
@@ -245,6 +255,20 @@ def test_changed_password_is_told(ada: User, shop: Business) -> None:
     assert client.post("/admin/password_change/", sent).status_code == 302
     assert told(shop) == [("person:ada", "changed the password")]
     assert is_in(client)
+
+
+def test_old_password_can_not_be_guessed_where_it_is_changed(ada: User) -> None:
+    client = Client()
+    client.force_login(ada)
+    new = "another one, and long"
+    sent = {"old_password": "guess", "new_password1": new, "new_password2": new}
+    answers = [
+        client.post("/admin/password_change/", sent).status_code for _ in range(settings.AXES_FAILURE_LIMIT)
+    ]
+    assert answers == [200] * 4 + [429]
+    assert client.post("/admin/password_change/", {**sent, "old_password": PASSWORD}).status_code == 429
+    ada.refresh_from_db()
+    assert ada.check_password(PASSWORD)
 
 
 def test_person_who_works_nowhere_can_still_change_their_password() -> None:

@@ -2,7 +2,7 @@
 
 from customers.services.adding import add_customers
 from customers.services.counting import Sale, Worth, count_sales, hold, restate
-from customers.services.editing import edit_customer, find_customer
+from customers.services.editing import edit_customer, edit_customers, find_customer
 from customers.services.merging import merged_fields, remove_merged, take_both
 from customers.services.recognising import Buyer, Person, new_rows, recognise
 from customers.services.scoring import explain_score, rescore, rescore_everyone
@@ -15,6 +15,7 @@ __all__ = [
     "add_customers",
     "count_sales",
     "edit_customer",
+    "edit_customers",
     "explain_score",
     "find_customer",
     "hold",

@@ -1,29 +1,28 @@
 """Putting right what is on file of a customer."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
-from django.db import IntegrityError, transaction
 
 from catalog import audit
 from catalog.models import AuditEntry, Business
 from catalog.wording import who
-from customers.errors import CustomerNotFound, IdentityTaken, InvalidPhone
+from customers.errors import CustomerNotFound, InvalidPhone
 from customers.models import Customer
+from customers.services.identities import no_identity_twice
 from customers.services.recognising import Buyer, complete
 from orders_project.api.parsing import unreadable_character
 from orders_project.errors import InvalidRequest, PreconditionFailed
-from orders_project.transactions import one_transaction, violated_constraint
+from orders_project.transactions import one_transaction
 
 MERGED = "merged"  # the audit's word for it
 
 # Characters of what is typed. A phone is kept shorter.
 LONGEST = {"name": 200, "phone": 40, "email": 254, "external_id": 120, "note": 5000}
-
-UNIQUE = {"customer_phone_once": "phone", "customer_external_id_once": "external_id"}
 
 
 def find_customer(*, business_id: UUID, customer_id: UUID) -> Customer:
@@ -69,28 +68,40 @@ def edit_customer(
         raise missing(business.id, customer_id)
     if seen not in (None, customer.edition):
         raise _changed_since(customer)
-    new = _complete(edit, business)
-    changes = {
-        field: [getattr(customer, field) or "", value or ""]
-        for field, value in new.items()
-        if getattr(customer, field) != value
-    }
-    if not changes:
-        return customer
-    for field in changes:
-        setattr(customer, field, new[field])
-    try:
-        with transaction.atomic():  # so that the database can still be asked who has it
-            customer.save(update_fields=list(changes))
-    except IntegrityError as error:
-        taken = UNIQUE.get(violated_constraint(error) or "")
-        if taken is None:
-            raise
-        raise _taken(business.id, taken, str(new[taken])) from error
-    audit.record(
-        business_id=business.id, actor=actor, now=now, action="changed", subject=customer, changes=changes
-    )
+    _edit(business, [(customer, edit)], actor, now)
     return customer
+
+
+@one_transaction
+def edit_customers(
+    *, business: Business, edits: Mapping[UUID, Mapping[str, str]], actor: str, now: datetime
+) -> None:
+    """As `edit_customer`, of many at once, all or none. Raises what that does."""
+    customers = Customer.objects.of(business.id).filter(id__any_of=edits).lock().in_bulk()
+    for customer_id in edits.keys() - customers.keys():
+        raise missing(business.id, customer_id)
+    _edit(business, [(customers[customer_id], edit) for customer_id, edit in edits.items()], actor, now)
+
+
+def _edit(
+    business: Business, edits: Iterable[tuple[Customer, Mapping[str, str]]], actor: str, now: datetime
+) -> None:
+    """Give customers that are locked their new values."""
+    edited: list[tuple[Customer, Mapping[str, Any]]] = []
+    for customer, edit in edits:
+        new = _complete(edit, business)
+        changed = [field for field, value in new.items() if getattr(customer, field) != value]
+        if changed:
+            edited.append((customer, {one: [getattr(customer, one) or "", new[one] or ""] for one in changed}))
+        for field in changed:
+            setattr(customer, field, new[field])
+    if not edited:
+        return
+    customers = [customer for customer, _ in edited]
+    fields = {field for _, changes in edited for field in changes}
+    with no_identity_twice(business.id, customers):
+        Customer.objects.bulk_update(customers, fields, batch_size=500)
+    audit.record_each(business_id=business.id, actor=actor, now=now, action="changed", changed=edited)
 
 
 def _changed_since(customer: Customer) -> PreconditionFailed:
@@ -130,15 +141,3 @@ def _complete(edit: Mapping[str, str], business: Business) -> dict[str, str | No
             ) from error
     completed = {"phone": buyer.phone, "email": buyer.email}
     return new | {field: completed[field] for field in completed if field in new}
-
-
-def _taken(business_id: UUID, field: str, value: str) -> IdentityTaken:
-    other = Customer.objects.of(business_id).filter(**{field: value}).first()
-    name = other.name if other else "Somebody"
-    called = field.replace("_", " ")
-    return IdentityTaken(
-        f"{name} has the {called} {value}. If they are the same person, merge the two.",
-        field=field,
-        value=value,
-        customer=str(other.id) if other else None,
-    )

@@ -4,12 +4,15 @@ from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from catalog.models import AuditEntry, Business
+from customers.errors import IdentityTaken
 from customers.models import Customer
-from customers.services import Buyer
-from factories import BusinessFactory, pay, place, product
+from customers.services import Buyer, add_customers, edit_customers
+from factories import ACTOR, BusinessFactory, pay, place, product
 from orders.tests.staff import read, signed_in
 
 pytestmark = pytest.mark.usefixtures("db", "all_is_well")
@@ -89,6 +92,7 @@ def test_phone_is_changed_by_who_is_known_more_surely(shop, mug):
     assert customer.phone == "+447700900999"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "says"),
     [
@@ -119,6 +123,60 @@ def test_file_with_a_bad_row_is_refused_as_a_whole(shop, mug, now, line, says):
     assert Customer.objects.filter(business=shop).count() == before
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("Ada,07700 900500,,c-1,", "Alan,+447700900500,,c-3,"),
+        ("Ada,+447700900123,,c-9,", "Alan,,alan@example.com,c-9,"),
+    ],
+)
+def test_file_gives_what_identifies_one_customer_to_no_other(shop, mug, lines):
+    """A look tells of it, which asks the database to change nothing."""
+    ada(shop, external_id="c-1" if "c-1" in lines[0] else None)
+    ada(shop, name="Alan", phone=None, email="alan@example.com", external_id="c-3" if "c-3" in lines[1] else None)
+    page = look(signed_in(shop), csv(*lines))
+    assert "1 row can’t be taken" in page
+    assert "This customer stands in the file already." in page
+
+
+def test_look_writes_nothing_and_waits_for_nobody(shop, mug):
+    """Red if a look at a file does what it says and takes it back, with all the locks that it takes."""
+    ada(shop)
+    client = signed_in(shop)
+    with CaptureQueriesContext(connection) as asked:
+        assert "1 new, 1 changed" in look(client, csv("Ada,,,c-1,Pays late", "Grace,,,c-2,"))
+    found = [one["sql"] for one in asked if "customers_customer" in one["sql"] or "auditentry" in one["sql"]]
+    assert [sql for sql in found if not sql.startswith("SELECT") or " FOR " in sql] == []
+
+
+@pytest.mark.slow
+def test_file_asks_as_much_for_thirty_changed_customers_as_for_one(shop):
+    client = signed_in(shop)
+
+    def asked(rows: int, note: str) -> int:
+        file = csv(*(f"Customer {n},,,c-{n},{note}" for n in range(rows)))
+        with CaptureQueriesContext(connection) as queries:
+            assert f"{rows} changed customer" in bring_in(client, file) or note == "first"
+        return len(queries)
+
+    asked(30, "first")
+    assert asked(1, "again") == asked(30, "at last")
+
+
+def test_customer_who_comes_meanwhile_is_told_of(shop, mug, now):
+    """Between the look at who is on file and the writing, as an order may put them there."""
+    there = ada(shop)
+    new = Customer(name="Grace", phone=there.phone)
+    with pytest.raises(IdentityTaken, match="Ada has the phone"):
+        add_customers(business=shop, new=[new], actor=ACTOR, now=now)
+    other = ada(shop, name="Alan", phone="+447700900555", email="alan@example.com", external_id="c-3")
+    edits = {other.id: {"external_id": "c-1", "name": "Alan Two"}, there.id: {"note": "first"}}
+    with pytest.raises(IdentityTaken, match="Ada has the external id c-1"):
+        edit_customers(business=shop, edits=edits, actor=ACTOR, now=now)
+    there.refresh_from_db()
+    assert there.note == ""
+
+
 def test_customers_of_another_business_are_theirs(shop):
     other = BusinessFactory()
     product(other)
@@ -129,6 +187,7 @@ def test_customers_of_another_business_are_theirs(shop):
     assert Customer.objects.get(business=shop).name == "Mine"
 
 
+@pytest.mark.slow
 def test_files_are_brought_in_by_owners_and_managers(shop):
     for role, status in {"owner": 200, "manager": 200, "packer": 403, "viewer": 403}.items():
         client = signed_in(shop, role)

@@ -7,8 +7,6 @@
 ?q=the beginning of a number or tracking number, an SKU, an external id, part of a name, phone or email
 """
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import QuerySet
@@ -16,23 +14,11 @@ from django.http import HttpRequest
 from unfold.contrib.filters.admin import TextFilter
 
 from catalog.long_lists import Tabs
+from catalog.models import Product
 from catalog.staff import access_in
+from orders.needs import NEEDS
 from orders.querysets import OrderQuerySet
-
-SOON = timedelta(minutes=3)
-TOO_LONG = timedelta(days=3)  # from packing to the door
-LATELY = timedelta(days=30)
-
-# What staff look for: what it is called, and which orders it means now.
-NEEDS: dict[str, tuple[str, Callable[[OrderQuerySet, datetime], OrderQuerySet]]] = {
-    "expiring": ("Expiring soon", lambda orders, now: orders.due_between(now, now + SOON)),
-    "overdue": ("Overdue", lambda orders, now: orders.due(now)),
-    "to_pack": ("To pack", lambda orders, now: orders.to_pack()),
-    "no_tracking": ("No tracking", lambda orders, now: orders.processing_since(now - TOO_LONG)),
-    "refund_due": ("Refund due", lambda orders, now: orders.to_refund()),
-    "paid_late": ("Paid late", lambda orders, now: orders.paid_late()),
-    "pending_but_paid": ("Pending but paid", lambda orders, now: orders.paid_unbooked(now - LATELY)),
-}
+from orders.staff.forms import LONGEST_SKU
 
 
 class NeedsFilter(Tabs):
@@ -51,5 +37,6 @@ class SkuFilter(TextFilter):
     parameter_name = "sku"
 
     def queryset(self, request: HttpRequest, queryset: Any) -> QuerySet[Any]:
-        sku = (self.value() or "").strip()
-        return queryset.with_sku(sku) if sku else queryset
+        sku = (self.value() or "").strip()[:LONGEST_SKU]
+        products = Product.objects.of(access_in(request).business.id)
+        return queryset.with_sku(products.as_filed([sku])[sku]) if sku else queryset

@@ -6,25 +6,26 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, StreamingHttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.text import capfirst
 
+from catalog.columns import page_link
 from catalog.long_lists import AmountBetween, AnyOf, DaysBetween, LongListAdmin
 from catalog.rights import Right
 from catalog.staff import access_in
 from catalog.wording import DASH, ago, countdown, price
+from customers.models import Customer
 from orders.admin.filters import NeedsFilter, SkuFilter
 from orders.bulk import STEPS
 from orders.lifecycle import Status
 from orders.models import BulkRun, Order
 from orders.staff import bulk
-from orders.staff.page import link
+from orders.staff.documents import MOST_DOCUMENTS
+from orders.staff.page import ID, link
 from orders.templatetags.shown import payment_badge, status_badge
-
-MOST_DOCUMENTS = 200  # in one file
 
 Action = Callable[["OrderAdmin", HttpRequest, QuerySet[Order]], HttpResponseBase]
 
@@ -78,6 +79,7 @@ class OrderAdmin(LongListAdmin):
     question = "What was ordered, and what became of it?"
     empty = "No orders yet. They appear here when someone buys, or when you take one yourself."
     page = "staff:order"
+    narrowed_by = frozenset({"customer"})
     list_display = ("order", "buyer", "through", "stands", "payment", "amount", "age", "hold")
     list_display_links = None
     list_filter = (
@@ -139,8 +141,7 @@ class OrderAdmin(LongListAdmin):
 
     @admin.display(description="order")
     def order(self, order: Order) -> str:
-        address = reverse("staff:order", args=[order.pk])
-        return format_html('<a class="hf-link" href="{}">{}</a>', address, order.number)
+        return page_link("order", order.pk, order.number)
 
     @admin.display(description="customer")
     def buyer(self, order: Order) -> str:
@@ -175,6 +176,17 @@ class OrderAdmin(LongListAdmin):
         return format_html('<span class="hf-held">{}</span>', countdown(order.payment_due_at))
 
     # --- What is asked, and what is done ---
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The list; the page says so if it is of one customer."""
+        access = access_in(request)
+        key = request.GET.get("customer", "")
+        customers = Customer.objects.of(access.business.id)
+        context = {
+            "customer": customers.filter(id=key).first() if ID.fullmatch(key) else None,
+            "new_address": link("new_order", access) if Right.ORDERS in access.rights else "",
+        }
+        return super().changelist_view(request, context | (extra_context or {}))
 
     def with_words(self, queryset: Any, words: str, request: HttpRequest) -> QuerySet[Order]:
         return queryset.matching(access_in(request).business.id, words)

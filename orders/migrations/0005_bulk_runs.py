@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('action', models.CharField(choices=[('confirm_payment', 'confirm payment'), ('start_processing', 'start processing'), ('deliver', 'mark delivered'), ('cancel', 'Cancel')], max_length=16)),
                 ('details', models.JSONField(default=dict, help_text='What the step takes besides the order, such as a reason.')),
-                ('actor', models.CharField(max_length=160)),
+                ('actor', models.CharField(max_length=120)),
                 ('created_at', models.DateTimeField()),
                 ('confirmed_at', models.DateTimeField(null=True)),
                 ('ended_at', models.DateTimeField(null=True)),
@@ -37,6 +37,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('pk', models.CompositePrimaryKey('run', 'position', blank=True, editable=False, primary_key=True, serialize=False)),
                 ('position', models.IntegerField()),
+                ('version', models.IntegerField(help_text="The order's version that was looked at.")),
                 ('outcome', models.CharField(choices=[('waiting', 'Waiting'), ('done', 'Done'), ('refused', 'Refused')], default='waiting', max_length=7)),
                 ('answer', models.CharField(blank=True, help_text='Why it was refused, or what there is to add.', max_length=500)),
                 ('business', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='catalog.business')),

@@ -8,6 +8,10 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AlterModelOptions(
+            name='orderevent',
+            options={'verbose_name': 'event'},
+        ),
         migrations.AlterField(
             model_name='order',
             name='payment_status',

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from catalog.models import Business
+from catalog.wording import who
 from orders.models.order import Order
 from orders.querysets import BulkRowQuerySet, BulkRunQuerySet
 from orders_project.constraints import SameBusiness
@@ -28,7 +29,7 @@ class BulkRun(models.Model):
     business = models.ForeignKey(Business, models.PROTECT, related_name="+", db_index=False)
     action = models.CharField(max_length=16, choices=Action)
     details = models.JSONField(default=dict, help_text="What the step takes besides the order, such as a reason.")
-    actor = models.CharField(max_length=160)
+    actor = models.CharField(max_length=120)
     created_at = models.DateTimeField()
     confirmed_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
@@ -55,7 +56,7 @@ class BulkRun(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_action_display()} by {self.actor}"
+        return f"{self.get_action_display()} by {who(self.actor)}"
 
 
 class BulkRow(models.Model):
@@ -71,6 +72,7 @@ class BulkRow(models.Model):
     run = models.ForeignKey(BulkRun, models.CASCADE, related_name="rows", db_constraint=False, db_index=False)
     position = models.IntegerField()
     order = models.ForeignKey(Order, models.PROTECT, related_name="+", db_constraint=False, db_index=False)
+    version = models.IntegerField(help_text="The order's version that was looked at.")
     outcome = models.CharField(max_length=7, choices=Outcome, default=Outcome.WAITING)
     answer = models.CharField(max_length=500, blank=True, help_text="Why it was refused, or what there is to add.")
 

@@ -8,6 +8,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Upper
 
 from catalog.models import Business, Product
+from catalog.wording import who
 from customers.models import Customer
 from orders.lifecycle import Channel, PaymentStatus, Status, status_fits_payment
 from orders.querysets import OrderQuerySet
@@ -214,6 +215,7 @@ class OrderEvent(models.Model):
     facts = models.JSONField(default=dict)
 
     class Meta:
+        verbose_name = "event"
         constraints = [
             SameBusiness(name="event_order_same_business", field="order", table="orders_order"),
             models.UniqueConstraint(name="event_once_per_version", fields=["order", "version", "business"]),
@@ -231,7 +233,7 @@ class OrderEvent(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} by {self.actor}"
+        return f"{self.get_kind_display()} by {who(self.actor)}"
 
 
 class Payment(models.Model):

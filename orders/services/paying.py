@@ -33,7 +33,7 @@ Values = frozenset[tuple[str, Any]]  # of columns
 # When an order was paid, read from its payment: so orders that were paid at different times change alike.
 PAID_AT = Subquery(Payment.objects.filter(order=OuterRef("pk"), kind=Payment.Kind.CAPTURE).values("at"))
 
-BY_HAND = "manual"  # the provider of a payment that a person tells of
+BY_HAND = "hand"  # the provider of a payment that a person tells of
 
 
 class Receipt(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from django.db.models import F
 from django.db.models.sql import UpdateQuery
 
 from catalog.live import feed
+from catalog.wording import spoken, who
 from orders.errors import IllegalTransition, OrderNotFound
 from orders.lifecycle import MAY_BECOME, Status, may_become
 from orders.models import Order, OrderEvent
@@ -64,9 +65,11 @@ def change_as_seen(*, business_id: UUID, order_id: UUID, version: int, change: C
     Raises PreconditionFailed, OrderNotFound, and what the verb does.
     """
     order = find_order(business_id=business_id, order_id=order_id, locked=True)
-    if order.events.filter(version__gt=version).exclude(kind=Kind.NOTED).exists():
+    last = order.events.filter(version__gt=version).exclude(kind=Kind.NOTED).order_by("version").last()
+    if last is not None:
         raise PreconditionFailed(
-            "The order was changed while you looked at it. Nothing was done; look again, then decide.",
+            f"It changed since you looked: {spoken(last.kind)} by {who(last.actor)}. "
+            "Nothing was done; look again, then decide.",
             version=order.version,
             expected=version,
         )
@@ -137,7 +140,7 @@ def refuse_move(
     """The refusal of a move that the order's status doesn't allow; it says who brought it there, and when."""
     last = order.events.latest("version")
     return error(
-        f"The order is {order.status} (last changed by {last.actor}); it can't become {requested}.",
+        f"The order is {order.status} (last changed by {who(last.actor)}); it can't become {requested}.",
         order_status=order.status,
         requested=requested,
         allowed=list(MAY_BECOME[Status(order.status)]),

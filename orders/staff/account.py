@@ -6,7 +6,7 @@ from typing import Any
 import segno
 from django import forms
 from django.contrib import messages
-from django.contrib.auth import authenticate, update_session_auth_hash
+from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -15,8 +15,8 @@ from django_otp import user_has_device
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from catalog.authentication import Access
-from catalog.second_step import begin, codes_left, confirm, end, new_backup_codes
-from catalog.signing_in import note
+from catalog.second_step import WRONG_CODE, begin, codes_left, confirm, end, new_backup_codes, verify
+from catalog.signing_in import knows_password, note
 from catalog.staff import staff_action, staff_form, staff_page
 from orders.staff.forms import say
 from orders.staff.page import link, show
@@ -32,7 +32,7 @@ def account(request: HttpRequest, access: Access) -> HttpResponse:
         "staff/account.html",
         title="Your account",
         question="How do you get in?",
-        places=user.memberships.select_related("business").order_by("business__name"),
+        places=user.memberships.accepted().select_related("business").order_by("business__name"),
         has_second_step=user_has_device(user),
         codes_left=codes_left(user),
     )
@@ -50,7 +50,7 @@ class Confirm(forms.Form):
 
     code = forms.CharField(
         label="Code that the app shows",
-        max_length=10,
+        max_length=16,
         widget=forms.TextInput(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}),
     )
     password = forms.CharField(
@@ -99,6 +99,8 @@ def backup_codes(request: HttpRequest, access: Access) -> HttpResponse:
     if request.method == "POST" and user_has_device(user):
         try:
             _password(request)
+            if verify(user, request.POST.get("code", "")) is None:
+                raise WRONG_CODE
         except DomainError as refusal:
             messages.error(request, refusal.detail)
         else:
@@ -126,7 +128,7 @@ def _password(request: HttpRequest) -> str:
     """The password that was typed, which is the person's. Raises InvalidRequest for another; wrong ones are
     counted as at the door."""
     typed = request.POST.get("password", "")
-    if authenticate(request, username=_who(request).get_username(), password=typed) is None:
+    if not knows_password(request, typed):
         raise InvalidRequest.at("password", "wrong", "This isn’t your password.")
     return typed
 

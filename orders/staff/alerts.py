@@ -13,8 +13,7 @@ from catalog.models import Alert
 from catalog.querysets import AlertQuerySet
 from catalog.rights import Right
 from catalog.staff import staff_action, staff_page
-from orders.staff.page import choice, link, links_to, show, turn_page
-from orders_project.csv_file import csv_file
+from orders.staff.page import choice, link, links_to, show, taken_out, turn_page
 from orders_project.errors import InvalidRequest
 
 STATES = {"open": "open", "closed": "over", "all": "all"}
@@ -33,7 +32,7 @@ def alerts(request: HttpRequest, access: Access) -> HttpResponseBase:
     kind = choice(request, "kind", Alert.Kind.values, "")
     found = _found(access, state, kind)
     if request.GET.get("format") == "csv":
-        return csv_file("alerts", CSV, found.order_by("-opened_at").values_list(*CSV).iterator())
+        return taken_out(access, "alerts", CSV, found.order_by("-opened_at").values_list(*CSV).iterator())
     page, older = turn_page(found, "opened_at", request.GET.get("before", ""))
     return show(
         request,

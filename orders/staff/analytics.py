@@ -11,10 +11,9 @@ from django.http import HttpRequest, HttpResponseBase
 
 from catalog.authentication import Access
 from catalog.staff import staff_page
-from orders.staff.page import choice, show
+from orders.staff.page import choice, show, taken_out
 from orders.stats import Day, Figures, kept_days, shop_stats
 from orders_project import money
-from orders_project.csv_file import csv_file
 from reservations.demand import LostDemand, lost_demand
 
 # How many days back, today counted, and how they are put together.
@@ -96,9 +95,9 @@ def _cohorts(days: Iterable[Day]) -> list[Cohort]:
 def _csv(request: HttpRequest, access: Access, first: date, last: date) -> HttpResponseBase:
     if choice(request, "table", ("sales", "lost"), "sales") == "lost":
         found = _lost(access, first)
-        return csv_file("lost-demand", LOST, map(_lost_line, found))
+        return taken_out(access, "lost-demand", LOST, map(_lost_line, found))
     days = sorted(kept_days(access.business, first, last), key=lambda day: (day.day, day.channel, day.currency))
-    return csv_file("sales", SALES, map(_line, days))
+    return taken_out(access, "sales", SALES, map(_line, days))
 
 
 LOST = ("sku", "name", "channel", "refusals", "units", "value", "currency")

@@ -12,7 +12,6 @@ from django.db import transaction
 from django.db.models import Count, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
-from django.utils.http import urlencode
 from kombu.exceptions import OperationalError
 from redis import RedisError
 
@@ -24,11 +23,11 @@ from orders.bulk import MOST_ORDERS, STEPS
 from orders.lifecycle import may_become
 from orders.models import BulkRow, BulkRun, Order
 from orders.services.paying import BY_HAND
+from orders.staff.forms import whole
 from orders.staff.holds import reason_in
-from orders.staff.page import PAGE, choice, show, turn_page
+from orders.staff.page import PAGE, choice, link, show, taken_out, turn_page
 from orders.tasks import do_bulk_runs
 from orders_project.celery import app
-from orders_project.csv_file import csv_file
 from orders_project.errors import DomainError, InvalidRequest
 
 logger = logging.getLogger(__name__)
@@ -57,17 +56,13 @@ def prepare(
     except DomainError as error:
         messages.error(request, error.detail)
         return HttpResponseRedirect(request.get_full_path())
-    return HttpResponseRedirect(_page_of(run, access))
+    return HttpResponseRedirect(link("bulk_run", access, run.id))
 
 
 def _ids(orders: QuerySet[Order] | Iterable[UUID]) -> list[UUID]:
     if isinstance(orders, QuerySet):
         return list(orders.values_list("pk", flat=True)[: MOST_ORDERS + 1])
     return list(orders)
-
-
-def _page_of(run: BulkRun, access: Access) -> str:
-    return f"{reverse('staff:bulk_run', args=[run.id])}?{urlencode({'business': access.business.slug})}"
 
 
 @staff_form
@@ -85,8 +80,12 @@ def bulk_run(request: HttpRequest, access: Access, run_id: UUID) -> HttpResponse
     outcome = choice(request, "outcome", BulkRow.Outcome.values, "")
     rows = run.rows.filter(outcome=outcome) if outcome else run.rows.all()
     if request.GET.get("format") == "csv":
-        return csv_file(f"bulk-{run.action}", CSV, rows.order_by("position").values_list(*FIELDS).iterator())
-    page = list(_after(rows, request.GET.get("after", "")).select_related("order__customer")[: PAGE + 1])
+        return taken_out(
+            access, f"bulk-{run.action}", CSV, rows.order_by("position").values_list(*FIELDS).iterator()
+        )
+    page = list(
+        _after(rows.compared(), request.GET.get("after", "")).select_related("order__customer")[: PAGE + 1]
+    )
     counts = _counts([run])[run.id]
     step = STEPS[run.action]
     return show(
@@ -122,9 +121,10 @@ def _orders(count: int) -> str:
 
 def _after(rows: QuerySet[BulkRow], position: str) -> QuerySet[BulkRow]:
     """The rows after a position, or all, in their order. Raises Http404 for what is no position."""
-    if position and not (len(position) < 9 and position.isascii() and position.isdigit()):
+    last = whole(position or "0")
+    if last is None:
         raise Http404("There is no such page.")
-    return rows.filter(position__gt=int(position or 0)).order_by("position")
+    return rows.filter(position__gt=last).order_by("position")
 
 
 def _counts(runs: Iterable[BulkRun]) -> dict[UUID, Counter[str]]:
@@ -143,7 +143,7 @@ def _decide(request: HttpRequest, access: Access, run: BulkRun) -> str:
             bulk.discard(business_id=access.business.id, run_id=run.id)
         except DomainError as error:
             messages.error(request, error.detail)
-            return _page_of(run, access)
+            return link("bulk_run", access, run.id)
         messages.success(request, "Discarded: nothing was done.")
         return reverse("admin:orders_order_changelist")
     details = DETAILS[run.action](request)
@@ -151,7 +151,7 @@ def _decide(request: HttpRequest, access: Access, run: BulkRun) -> str:
         business_id=access.business.id, run_id=run.id, details=details, actor=access.actor, now=access.now
     )
     transaction.on_commit(_ask_worker)
-    return _page_of(run, access)
+    return link("bulk_run", access, run.id)
 
 
 # Whoever waits for the page shall not wait for a broker that doesn't answer.

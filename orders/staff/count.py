@@ -1,5 +1,6 @@
 """What is really there? The sheet for counting many shelves, and setting the books right by what was counted."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedi
 
 from catalog.authentication import Access
 from catalog.errors import CountRefused
-from catalog.long_lists import LONGEST_SEARCH, refuse_unreadable
+from catalog.long_lists import refuse_unreadable
 from catalog.models import Product
 from catalog.querysets import ProductQuerySet
 from catalog.rights import Right
@@ -18,20 +19,23 @@ from catalog.services import Count, count_stock
 from catalog.staff import staff_form
 from catalog.wording import grouped, of, signed
 from orders.staff.holds import reason_in
-from orders.staff.page import ID, choice, show
+from orders.staff.page import ID, choice, show, words_in
 from orders.staff.shelf import units_in
 from orders_project.errors import Busy, InvalidRequest
 
 ROWS = 100  # products on a sheet
+UNITS = re.compile("[0-9]{1,10}")
 
 WHICH = {"active": "All that are sold", "short": "Low or out", "all": "All, also what is no longer sold"}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A product on the sheet, what was `typed` as its count, and why that was refused."""
+    """A product on the sheet, what it says that the shelf has, what was `typed` as its count, and why that was
+    refused."""
 
     product: Product
+    on_shelf: int
     typed: str = ""
     problem: str = ""
 
@@ -50,10 +54,10 @@ def count(request: HttpRequest, access: Access) -> HttpResponseBase:
         products = products.filter(is_active=True)
     if which == "short":
         products = products.short()
-    if words := request.GET.get("words", "").strip()[:LONGEST_SEARCH]:
+    if words := words_in(request, "words"):
         products = products.matching(words)
     found = list(products.filter(sku__gt=request.GET.get("after", ""))[: ROWS + 1])
-    rows = [Row(product) for product in found[:ROWS]]
+    rows = [Row(product, product.stock.stock_quantity) for product in found[:ROWS]]
     return _sheet(request, access, rows, which=which, words=words, more=len(found) > ROWS)
 
 
@@ -71,32 +75,37 @@ def _sheet(request: HttpRequest, access: Access, rows: Sequence[Row], **context:
 
 
 def _counted(request: HttpRequest, access: Access, products: ProductQuerySet) -> HttpResponseBase:
-    """Apply what a sheet says; the sheet again if that is refused."""
+    """Apply what a sheet says; the sheet again if that is refused. It says of a shelf what it said before, but for
+    those of which it tells that they changed: so no count is taken for one of what the counter didn't see."""
     typed = _typed(request)
     problems: dict[str, str] = {}
     try:
         done = _apply(request, access, typed, problems)
     except (InvalidRequest, CountRefused, Busy) as refused:
-        found = products.filter(id__any_of=typed)
-        rows = [Row(one, typed[str(one.id)][0], problems.get(str(one.id), "")) for one in found]
+        on_shelf = {key: seen for key, (_, seen) in typed.items()}
+        on_shelf |= {row["product"]: row["stock_quantity"] for row in refused.facts.get("rows", ())}
+        found = {str(one.id): one for one in products.filter(id__any_of=typed)}
+        rows = [Row(one, on_shelf[key], typed[key][0], problems.get(key, "")) for key, one in found.items()]
         return _sheet(request, access, rows, problem=refused.detail, reason=request.POST.get("reason", ""))
     messages.success(request, done)
     return HttpResponseRedirect(request.get_full_path())
 
 
-def _typed(request: HttpRequest) -> dict[str, tuple[str, str]]:
+def _typed(request: HttpRequest) -> dict[str, tuple[str, int]]:
     """What stands on a sheet, by the products' ids: the count, and what the sheet said that the shelf has.
 
     Raises Http404 for what is no sheet of ours.
     """
     ids = [name.removeprefix("count-") for name in request.POST if name.startswith("count-")]
-    if len(ids) > ROWS or not all(ID.fullmatch(key) for key in ids):
+    seen = [request.POST.get(f"seen-{key}", "") for key in ids]
+    if len(ids) > ROWS or not all(map(ID.fullmatch, ids)) or not all(map(UNITS.fullmatch, seen)):
         raise Http404("There is no such sheet.")
-    return {key: (request.POST[f"count-{key}"].strip(), request.POST.get(f"seen-{key}", "")) for key in ids}
+    counts = [request.POST[f"count-{key}"].strip() for key in ids]
+    return dict(zip(ids, zip(counts, map(int, seen), strict=True), strict=True))
 
 
 def _apply(
-    request: HttpRequest, access: Access, typed: Mapping[str, tuple[str, str]], problems: dict[str, str]
+    request: HttpRequest, access: Access, typed: Mapping[str, tuple[str, int]], problems: dict[str, str]
 ) -> str:
     """Apply the counts, and return what was done in a sentence. What is wrong with one of them is put under its
     product's id in `problems`. Raises InvalidRequest, CountRefused, Busy."""
@@ -104,7 +113,7 @@ def _apply(
     for key, (text, seen) in typed.items():
         try:
             if text:  # an empty cell wasn't counted
-                counts[UUID(key)] = Count(counted=units_in(text), on_shelf=units_in(seen))
+                counts[UUID(key)] = Count(counted=units_in(text), on_shelf=seen)
         except InvalidRequest as refused:
             problems[key] = refused.detail
     if problems:

@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 
 from catalog.authentication import Access
+from catalog.long_lists import LEAST_SEARCH
 from catalog.models import AuditEntry
 from catalog.rights import Right
 from catalog.staff import staff_form
@@ -21,12 +22,11 @@ from orders.models import Order
 from orders.services import merge_customers
 from orders.services.merging import MOST_MOVED
 from orders.staff.forms import say
-from orders.staff.page import ID, link, show, turn_page
+from orders.staff.page import ID, link, show, turn_page, words_in
 from orders_project.errors import DomainError
 
 LAST_CHANGES = 10  # that people made, shown of a customer
 FEW = 20  # who are offered to merge with
-LONGEST_SEARCH, LEAST_SEARCH = 100, 2  # characters
 
 NOT_ONES_OWN = {"autocomplete": "off"}
 
@@ -180,7 +180,7 @@ def merge(request: HttpRequest, access: Access, customer_id: UUID) -> HttpRespon
 def _choose(request: HttpRequest, access: Access, kept: Customer, problem: str = "") -> HttpResponse:
     """Customers who may be the same person: those with the same email first, then those whom a search finds, at
     first by the name."""
-    words = request.GET.get("q", kept.name).replace("\0", "").strip()[:LONGEST_SEARCH]
+    words = words_in(request, "q", kept.name)
     others = Customer.objects.of(access.business.id).exclude(id=kept.id).order_by("name", "id")
     alike = list(Customer.objects.alike(kept).order_by("created_at", "id")[:FEW])
     found = list(others.matching(words)[:FEW]) if len(words) >= LEAST_SEARCH else []

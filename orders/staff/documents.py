@@ -10,7 +10,7 @@ from orders.documents import Kind, print_orders
 from orders.staff.page import ID
 from orders.summary import summaries
 
-MOST_PAPERS = 200  # orders in one file
+MOST_DOCUMENTS = 200  # in one file
 
 
 @staff_page
@@ -19,8 +19,8 @@ def documents(request: HttpRequest, access: Access) -> HttpResponseBase:
     kind, named = request.GET.get("kind", ""), request.GET.getlist("order")
     if kind not in list(Kind):
         raise Http404("There are packing slips and invoices.")
-    if not 0 < len(named) <= MOST_PAPERS or not all(map(ID.fullmatch, named)):
-        raise Http404(f"Name between 1 and {MOST_PAPERS} orders.")
+    if not 0 < len(named) <= MOST_DOCUMENTS or not all(map(ID.fullmatch, named)):
+        raise Http404(f"Name between 1 and {MOST_DOCUMENTS} orders.")
     order_ids = list(dict.fromkeys(map(UUID, named)))
     orders = summaries(business_id=access.business.id, order_ids=order_ids)
     if len(orders) < len(order_ids):

@@ -10,8 +10,7 @@ from catalog.rights import Right
 from catalog.staff import staff_action, staff_page
 from orders.models import Discrepancy
 from orders.reconciliation import ADVICE, apply_remedy
-from orders.staff.page import choice, links_to, show, turn_page
-from orders_project.csv_file import csv_file
+from orders.staff.page import choice, links_to, show, taken_out, turn_page
 
 STATES = {"open": "open", "applied": "set right", "gone": "agree again", "all": "all"}
 EMPTY = {
@@ -39,7 +38,7 @@ def findings(request: HttpRequest, access: Access) -> HttpResponseBase:
     if state != "all":
         found = found.filter(status=state)
     if request.GET.get("format") == "csv":
-        return csv_file("findings", CSV, found.order_by("-found_at").values_list(*CSV).iterator())
+        return taken_out(access, "findings", CSV, found.order_by("-found_at").values_list(*CSV).iterator())
     page, older = turn_page(found, "found_at", request.GET.get("before", ""))
     return show(
         request,

@@ -18,8 +18,7 @@ from orders import services
 from orders.lifecycle import CancelReason, Status
 from orders.models import Order
 from orders.querysets import OrderQuerySet
-from orders.staff.page import PAGE, show, turn_page
-from orders_project.csv_file import csv_file
+from orders.staff.page import PAGE, show, taken_out, turn_page, words_in
 from orders_project.errors import InvalidRequest
 from reservations.models import StockReservation
 from reservations.querysets import StockReservationQuerySet
@@ -40,10 +39,10 @@ class Held:
 @staff_page
 def holds(request: HttpRequest, access: Access) -> HttpResponseBase:
     """Every order that holds stock, the one whose time is up first at the top."""
-    sku = request.GET.get("sku", "").replace("\0", "")
+    sku = words_in(request, "sku")
     orders = _pending(access.business.id, sku)
     if request.GET.get("format") == "csv":
-        return csv_file("holds", CSV, _lines(orders, access.now))
+        return taken_out(access, "holds", CSV, _lines(orders, access.now))
     page, later = turn_page(orders, "payment_due_at", request.GET.get("after", ""), newest_first=False)
     return show(
         request,

@@ -16,9 +16,9 @@ from catalog.authentication import Access
 from catalog.models import Alert, ApiKey, Product
 from catalog.rights import Right
 from catalog.staff import staff_page
-from catalog.wording import grouped, price, share, signed
-from orders.admin.filters import NEEDS
+from catalog.wording import grouped, of, price, share, signed
 from orders.models import Discrepancy, Order
+from orders.needs import NEEDS
 from orders.staff.charts import DAY, Chart, Range, Series
 from orders.staff.page import link, show
 from orders.stats import Day, Figures, counted_between, kept_days
@@ -144,7 +144,7 @@ def _first_steps(access: Access) -> list[Step]:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A figure, and how it stands against the same part of the time before."""
+    """A figure, and how it stands against the same part of the time before or what it is a part of."""
 
     title: str
     value: str
@@ -197,15 +197,7 @@ class Takings:
         def amount(value: str | None) -> str:
             return price(value, currency)
 
-        def percent(value: Any, than: Any) -> str:
-            return f"{signed(round(100 * (Decimal(value) / Decimal(than) - 1)))} %"
-
-        def points(value: float, than: float) -> str:
-            return f"{100 * (value - than):+.1f} points".replace("-", "−")
-
-        def compared(
-            title: str, name: str, shown: Callable[[Any], str], change: Callable[[Any, Any], str]
-        ) -> Compared:
+        def compared(title: str, name: str, shown: Callable[[Any], str]) -> Compared:
             value, than = is_now[name], was[name]
             if than is None or not Decimal(than):
                 note = "none by then"
@@ -214,14 +206,17 @@ class Takings:
             elif Decimal(value) == Decimal(than):
                 note = "the same by then"
             else:
-                note = f"{change(value, than)} on {shown(than)}"
-            return Compared(title, shown(value), note.replace(" %", "\N{NO-BREAK SPACE}%"))
+                percent = signed(round(100 * (Decimal(value) / Decimal(than) - 1)))
+                note = f"{percent}\N{NO-BREAK SPACE}% on {shown(than)}"
+            return Compared(title, shown(value), note)
 
+        placed = is_now["placed"]
         return [
-            compared("Net revenue", "net", amount, percent),
-            compared("Orders paid", "orders", grouped, percent),
-            compared("Average order", "aov", amount, percent),
-            compared("Conversion", "conversion", share, points),
+            compared("Net revenue", "net", amount),
+            compared("Orders paid", "orders", grouped),
+            compared("Average order", "aov", amount),
+            # Of those placed lately many may still be paid: against before it would always seem too little.
+            Compared("Conversion", share(is_now["conversion"]), f"of {of(placed, 'order')} placed"),
         ]
 
     def chart(self) -> Chart:

@@ -12,8 +12,7 @@ from catalog.authentication import Access
 from catalog.jobs import LateJob, last_runs, late_jobs
 from catalog.models import JobRun
 from catalog.staff import staff_page
-from orders.staff.page import choice, show, turn_page
-from orders_project.csv_file import csv_file
+from orders.staff.page import choice, show, taken_out, turn_page
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ def jobs(request: HttpRequest, access: Access) -> HttpResponseBase:
     runs = _runs(request, access, job, outcome)
     if request.GET.get("format") == "csv":
         lines = runs.order_by("-started_at").values_list(*CSV, "told_rows", "told_error")
-        return csv_file("jobs", [*CSV, "rows", "error"], lines.iterator())
+        return taken_out(access, "jobs", [*CSV, "rows", "error"], lines.iterator())
     page, older = turn_page(runs, "started_at", request.GET.get("before", ""))
     last = last_runs()
     return show(

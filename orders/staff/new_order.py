@@ -1,6 +1,5 @@
 """An order by hand, for who took it in a chat."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,11 +9,10 @@ from uuid import uuid4
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, JsonResponse
-from django.urls import reverse
-from django.utils.http import urlencode
 
 from catalog.authentication import Access
 from catalog.errors import KeyReused
+from catalog.long_lists import LEAST_SEARCH
 from catalog.models import Business, Product
 from catalog.rights import Right
 from catalog.staff import staff_form, staff_page
@@ -26,14 +24,15 @@ from orders.errors import DiscountTooLarge, DuplicateOrder, KeyInFlight
 from orders.lifecycle import Channel
 from orders.serializers import MOST_LINES, PlacementSerializer
 from orders.services import Placed
-from orders.staff.page import ID, show
+from orders.staff.forms import lines_in, whole
+from orders.staff.page import ID, link, show, words_in
 from orders.views.orders import placement
 from orders_project.api.fields import Money
 from orders_project.api.reading import read
 from orders_project.errors import DomainError, InvalidRequest
 from orders_project.phones import complete_phone
 
-FIELDS = ("channel", "customer", "phone", "name", "email", "address", "shipping_fee", "discount", "note")
+FIELDS = ("channel", "customer", "take", "phone", "name", "email", "address", "shipping_fee", "discount", "note")
 EMPTY_LINES = 3  # of a new form
 
 
@@ -107,7 +106,9 @@ def _body(request: HttpRequest, business: Business) -> dict[str, Any]:
         "channel": typed["channel"],
         "customer": _buyer(typed, business),
         "items": [
-            {"sku": sku, "quantity": _whole(quantity) or quantity} for sku, quantity in _lines(request.POST) if sku
+            {"sku": sku, "quantity": whole(quantity) or quantity}
+            for sku, quantity in lines_in(request.POST, Product.objects.of(business.id))
+            if sku
         ],
         "draft": "draft" in request.POST,
         **{name: text for name, text in optional.items() if text},
@@ -115,36 +116,40 @@ def _body(request: HttpRequest, business: Business) -> dict[str, Any]:
 
 
 def _buyer(typed: Mapping[str, str], business: Business) -> dict[str, str]:
-    """Who was chosen, else who is described: by name, or by a phone that is known."""
+    """Who was chosen, else who is described: by name, or by a phone that is known. Whoever has the phone under
+    another name is taken if the form says so."""
     if typed["customer"]:
         return {"id": typed["customer"]}
-    if typed["name"]:
-        return {name: typed[name] for name in ("name", "phone", "email") if typed[name]}
     phone = complete_phone(typed["phone"], country=business.country)
     known = Customer.objects.of(business.id).filter(phone=phone).first() if phone else None
+    if typed["name"]:
+        if known is not None and known.name and known.name.casefold() != typed["name"].casefold():
+            if typed["take"] == str(known.id):
+                return {"id": typed["take"]}
+            raise InvalidRequest.at(
+                "customer.phone",
+                "of_another",
+                f"{typed['phone']} is {known.name}. Take them, or mend the number?",
+                customer=str(known.id),
+                name=known.name,
+            )
+        return {name: typed[name] for name in ("name", "phone", "email") if typed[name]}
     if known is None:
         raise InvalidRequest.at("customer.name", "required", "Give a name, or the phone of a customer you know.")
     return {"id": str(known.id)}
 
 
-def _lines(typed: Any) -> list[tuple[str, str]]:
-    """The SKU and the quantity of each line of a form, one more than there may be at most."""
-    texts = ([text.strip() for text in typed.getlist(name)[: MOST_LINES + 1]] for name in ("sku", "quantity"))
-    return list(zip(*texts, strict=False))
-
-
-def _whole(text: str) -> int | None:
-    return int(text) if len(text) <= 9 and text.isascii() and text.isdigit() else None
-
-
 def _taken(request: HttpRequest, access: Access, placed: Placed) -> str:
     """Say what became of the order; returns the address of its page."""
     order = placed.order
+    buyer = order.customer.name or order.customer.phone
     if order.payment_due_at is None:
-        messages.success(request, f"{order.number} is written down as a draft. It holds no stock yet.")
+        messages.success(request, f"{order.number} for {buyer} is written down as a draft. It holds no stock yet.")
     else:
-        messages.success(request, f"{order.number} is placed, and holds its stock until it must be paid.")
-    return f"{reverse('staff:order', args=[order.id])}?{urlencode({'business': access.business.slug})}"
+        messages.success(
+            request, f"{order.number} for {buyer} is placed, and holds its stock until it must be paid."
+        )
+    return link("order", access, order.id)
 
 
 # --- What is wrong -----------------------------------------------------------------------------
@@ -165,11 +170,12 @@ FIELD_OF = {
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """Why there is no order, and the order that it is about, if it is about one."""
+    """Why there is no order, and the order that it is about, or the customer to `take`, if it is about one."""
 
     words: str
     order: str | None = None
     number: str | None = None
+    take: Mapping[str, str] | None = None
 
 
 def _explain(error: DomainError) -> tuple[Said, dict[str, str]]:
@@ -181,7 +187,8 @@ def _explain(error: DomainError) -> tuple[Said, dict[str, str]]:
         return Said("Look at what is marked."), {"discount": error.detail}
     if isinstance(error, InvalidRequest):
         wrong = {FIELD_OF[e["field"]]: e["message"] for e in error.facts["errors"] if e["field"] in FIELD_OF}
-        return Said(_first_of_none(error) or "Look at what is marked."), wrong
+        take = next((e for e in error.facts["errors"] if e["code"] == "of_another"), None)
+        return Said(_first_of_none(error) or "Look at what is marked.", take=take), wrong
     words = error.detail
     if isinstance(error, KeyReused):
         words = "This form was sent before, and is another order now. If you mean it, send it once more."
@@ -206,17 +213,18 @@ def _first_of_none(error: InvalidRequest) -> str | None:
 
 def _look_at(business: Business, typed: Any) -> list[Line]:
     """The lines of a form that have an SKU, each with what there is to say of it now."""
-    lines = [(sku, quantity) for sku, quantity in _lines(typed) if sku]
+    of_business = Product.objects.of(business.id)
+    lines = [(sku, quantity) for sku, quantity in lines_in(typed, of_business) if sku]
     asked: Counter[str] = Counter()
     for sku, quantity in lines:
-        asked[sku] += _whole(quantity) or 0
-    products = Product.objects.of(business.id).named(skus=[sku.replace("\0", "") for sku in asked])
+        asked[sku] += whole(quantity) or 0
+    products = of_business.named(skus=[sku.replace("\0", "") for sku in asked])
     found = {product.sku: product for product in products.select_related("stock")}
     return [_say(sku, quantity, found.get(sku), asked[sku], business) for sku, quantity in lines]
 
 
 def _say(sku: str, quantity: str, product: Product | None, asked: int, business: Business) -> Line:
-    units = _whole(quantity)
+    units = whole(quantity)
     if product is None:
         return Line(sku, quantity, "No product has this SKU.", is_wrong=True)
     if not product.is_active:
@@ -261,18 +269,17 @@ def lines(request: HttpRequest, access: Access) -> HttpResponseBase:
 # --- Finding people and products while one types -----------------------------------------------
 
 FEW = 8
-SHORTEST, LONGEST = 3, 100  # characters to look for
 
 
 @staff_page
 def find_products(request: HttpRequest, access: Access) -> HttpResponseBase:
     """A few products with these words in their name or SKU."""
     access.check(Right.ORDERS)
-    words = _words(request)
+    words = words_in(request, "q")
     products = (
         Product.objects.of(access.business.id).filter(is_active=True).select_related("stock").order_by("sku")
     )
-    found = products.matching(words)[:FEW] if len(words) >= SHORTEST else products.none()
+    found = products.matching(words)[:FEW] if len(words) >= LEAST_SEARCH else products.none()
     return JsonResponse(
         {
             "found": [
@@ -290,16 +297,10 @@ def find_products(request: HttpRequest, access: Access) -> HttpResponseBase:
 def find_customers(request: HttpRequest, access: Access) -> HttpResponseBase:
     """A few customers with these words in their name, email or phone, however the phone is written."""
     access.check(Right.ORDERS)
-    words = _words(request)
-    if re.fullmatch(r"[\d\s()/.+-]+", words, re.ASCII):
-        words = re.sub(r"\D", "", words).lstrip("0")
+    words = words_in(request, "q")
     customers = Customer.objects.of(access.business.id).order_by("name", "id")
-    found = customers.matching(words)[:FEW] if len(words) >= SHORTEST else customers.none()
+    found = customers.matching(words)[:FEW] if len(words) >= LEAST_SEARCH else customers.none()
     return JsonResponse({"found": [_described(customer) for customer in found]})
-
-
-def _words(request: HttpRequest) -> str:
-    return request.GET.get("q", "").replace("\0", "").strip()[:LONGEST]
 
 
 def _described(customer: Customer) -> dict[str, str]:

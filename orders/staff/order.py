@@ -8,8 +8,6 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, QueryDict
-from django.urls import reverse
-from django.utils.http import urlencode
 
 from catalog.authentication import Access
 from catalog.errors import NotAllowed
@@ -18,7 +16,7 @@ from catalog.staff import staff_form
 from orders.models import Order, OrderItem
 from orders.services.noting import LONGEST_NOTE
 from orders.staff.order_acts import ACTS, ADDRESS, do, forms, offered, version_seen
-from orders.staff.page import show
+from orders.staff.page import link, show
 from orders.staff.timeline import MOST_EVENTS, Entry, reason_words, timeline
 from orders.summary import Summary, summaries
 from orders_project.errors import DomainError
@@ -52,9 +50,7 @@ def order(request: HttpRequest, access: Access, order_id: UUID, act: str = "") -
     except DomainError as error:
         return _show(request, access, _summary(access, order_id), act, error)
     messages.success(request, said)
-    return HttpResponseRedirect(
-        f"{reverse('staff:order', args=[order_id])}?{urlencode({'business': access.business.slug})}"
-    )
+    return HttpResponseRedirect(link("order", access, order_id))
 
 
 def _summary(access: Access, order_id: UUID) -> Summary:
@@ -74,6 +70,8 @@ def _show(
     refused = _refused(request.POST, error, entries) if error else None
     filled = forms(summary)
     possible = offered(summary, access)
+    if act == "ship" and "correct" in possible:
+        act = "correct"  # somebody else shipped it: what was typed may only set that right
     if refused and act in filled:  # what was typed stays, though it may have become impossible
         filled[act] = request.POST
         possible.add(act)

@@ -9,6 +9,8 @@ from django.http import HttpRequest, QueryDict
 from rest_framework.serializers import Serializer
 
 from catalog.authentication import Access
+from catalog.models import Product
+from catalog.querysets import ProductQuerySet
 from catalog.rights import Right
 from orders import services
 from orders.lifecycle import EDITABLE, PaymentStatus, Status, may_become
@@ -16,6 +18,7 @@ from orders.models import Order
 from orders.serializers import EditSerializer, PaymentChangeSerializer, ShippingSerializer
 from orders.services import Edit, Receipt
 from orders.services.paying import BY_HAND
+from orders.staff.forms import lines_in, whole
 from orders.staff.holds import minutes_in, reason_in
 from orders.summary import Summary
 from orders.views.orders import editable
@@ -103,7 +106,8 @@ def _cancel(request: HttpRequest, **key: Any) -> Order:
 
 
 def _edit(request: HttpRequest, **key: Any) -> Order:
-    change = Edit(**editable(_read(EditSerializer, edited(request.POST))))
+    products = Product.objects.of(key["business_id"])
+    change = Edit(**editable(_read(EditSerializer, edited(request.POST, products))))
     return services.edit(change=change, **key)
 
 
@@ -183,15 +187,18 @@ def forms(summary: Summary) -> dict[str, Mapping[str, str]]:
     }
 
 
-def edited(sent: QueryDict) -> dict[str, Any]:
+def edited(sent: QueryDict, products: ProductQuerySet) -> dict[str, Any]:
     """What the form of an edit asks for, as the API's PUT has it. Lines of no units are left out, and so is one
     that nobody filled in."""
-    skus, quantities = sent.getlist("sku"), sent.getlist("quantity")
-    lines = [(sku.strip(), _whole(units.strip())) for sku, units in zip(skus, quantities, strict=False)]
+    lines = lines_in(sent, products)
     address = {name: text for name in ADDRESS if (text := _typed(sent, f"address_{name}")[f"address_{name}"])}
     amounts = {name: text for name, text in _typed(sent, "shipping_fee", "discount").items() if text}
     return {
-        "items": [{"sku": sku, "quantity": units} for sku, units in lines if units != 0 and (sku or units != "")],
+        "items": [
+            {"sku": sku, "quantity": units if whole(units) is None else whole(units)}
+            for sku, units in lines
+            if whole(units) != 0 and (sku or units)
+        ],
         "shipping_address": address or None,
         **_typed(sent, "note"),
         **amounts,
@@ -212,15 +219,9 @@ ADDRESS = {
 }
 
 
-def _whole(text: str) -> int | str:
-    """The number that a field tells, or the text for the reader to refuse."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
-
-
 def version_seen(sent: QueryDict) -> int | None:
     """The version of the order that a form was filled in for, if it tells."""
-    version = _whole(sent.get("version", ""))
-    return version if isinstance(version, int) else None
+    return whole(sent.get("version", ""))
 
 
 def _typed(sent: QueryDict, *names: str) -> dict[str, str]:
@@ -236,7 +237,7 @@ def _typed(sent: QueryDict, *names: str) -> dict[str, str]:
 
 # The fields as the forms call them.
 LABELS = {
-    "provider": "Paid with",
+    "provider": "How",
     "reference": "Reference",
     "amount": "Amount",
     "carrier": "Carrier",

@@ -8,15 +8,18 @@ from uuid import UUID
 
 from django.contrib.admin import site
 from django.db.models import Model, Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.http import urlencode
 
 from catalog.authentication import Access
+from catalog.long_lists import LONGEST_SEARCH
 from catalog.models import Product
+from catalog.rights import Right
 from customers.models import Customer
 from orders.models import Order
+from orders_project.csv_file import csv_file
 
 PAGE = 50  # rows of a list
 
@@ -44,9 +47,9 @@ def link(name: str, access: Access, *about: Any) -> str:
 
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 PAGES: Sequence[tuple[type[Model], str]] = (
-    (Product, "staff:product"),
-    (Order, "staff:order"),
-    (Customer, "staff:customer"),
+    (Product, "product"),
+    (Order, "order"),
+    (Customer, "customer"),
 )
 
 
@@ -57,16 +60,29 @@ def links_to(subjects: Iterable[str], access: Access) -> dict[str, str]:
     links = {}
     for model, page in PAGES:
         for key in model._default_manager.filter(**of_business).values_list("id", flat=True):
-            links[str(key)] = f"{reverse(page, args=[key])}?{urlencode({'business': access.business.slug})}"
+            links[str(key)] = link(page, access, key)
     return links
+
+
+def taken_out(
+    access: Access, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> StreamingHttpResponse:
+    """What a page shows, as a CSV file. Raises NotAllowed for who may not take the books out."""
+    access.check(Right.EXPORTS)
+    return csv_file(name, header, rows)
 
 
 def choice(request: HttpRequest, name: str, choices: Iterable[str], default: str) -> str:
     """What was chosen in the address among a few; anything else isn't there."""
     chosen = request.GET.get(name) or default
     if chosen != default and chosen not in choices:
-        raise Http404(f"There is no such {name}.")
+        raise Http404(f"There is no {name} “{chosen[:40]}”.")
     return chosen
+
+
+def words_in(request: HttpRequest, name: str, default: str = "") -> str:
+    """What somebody looks for, as far as it is searched for."""
+    return request.GET.get(name, default).replace("\0", "").strip()[:LONGEST_SEARCH]
 
 
 Row = TypeVar("Row", bound=Model)

@@ -19,7 +19,7 @@ from django_otp import user_has_device
 
 from catalog.authentication import Access
 from catalog.models import Membership
-from catalog.people import add_person, change_role, remove_person
+from catalog.people import add_person, change_role, invitation_to, remove_person
 from catalog.rights import DOING, OF_ROLE, Right
 from catalog.staff import staff_action, staff_form
 from orders.staff.forms import say
@@ -41,7 +41,7 @@ class AddPerson(forms.Form):
     who = forms.CharField(
         label="Mail address or user name",
         max_length=150,
-        help_text="Somebody new is invited by mail address.",
+        help_text="Somebody new is invited by mail address. Who has an account is asked by mail, and accepts.",
         widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}),
     )
     role = forms.ChoiceField(choices=Role.choices, initial=Role.PACKER)
@@ -67,10 +67,14 @@ def people(request: HttpRequest, access: Access) -> HttpResponse:
         else:
             user = added.member.user
             if not added.is_invited:
-                messages.success(request, f"{user} works here now, as {added.member.role}.")
+                _ask(request, access, added.member)
                 return redirect(link("people", access))
             address = _password_link(request, user)
-            invited = {"invited": user, "address": address, "is_mailed": _mail(access, user, address)}
+            invited = {
+                "invited": user,
+                "address": address,
+                "is_mailed": _mail(access, added.member, "invitation", address),
+            }
             form = AddPerson()
     members = Membership.objects.filter(business=access.business).select_related("user")
     return show(
@@ -113,13 +117,23 @@ def _password_link(request: HttpRequest, user: User) -> str:
     return request.build_absolute_uri(reverse("set_password", kwargs=where))
 
 
-def _mail(access: Access, user: User, address: str) -> bool:
-    """Send the link to whom it is for; whether that went well."""
-    text = render_to_string(
-        "mail/invitation.txt", {"business": access.business, "actor": access.actor, "address": address}
-    )
+def _ask(request: HttpRequest, access: Access, member: Membership) -> None:
+    """Mail somebody with an account the link to accept a place. It is shown nowhere: that they read their mail is
+    what shows that the account is theirs."""
+    address = request.build_absolute_uri(reverse("join", args=[invitation_to(member)]))
+    if _mail(access, member, "join", address):
+        says = f"{member.user} has an account already. We have mailed them: they work here once they accept."
+        messages.success(request, says)
+    else:
+        messages.error(request, f"{member.user} couldn’t be mailed. Press “Mail again” later.")
+
+
+def _mail(access: Access, member: Membership, template: str, address: str) -> bool:
+    """Send a link to whom it is for; whether that went well."""
+    text = render_to_string(f"mail/{template}.txt", {"member": member, "actor": access.actor, "address": address})
+    name = " ".join(access.business.name.split())  # a subject is one line
     try:
-        send_mail(f"You are invited to work at {access.business}", text, None, [user.email])
-    except OSError:  # no mail server, or it won't: the owner has the link
+        send_mail(f"You are invited to work at {name}", text, None, [member.user.email])
+    except OSError:  # no mail server, or it won't
         return False
     return True

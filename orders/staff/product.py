@@ -20,9 +20,8 @@ from catalog.staff import staff_page
 from catalog.wording import grouped
 from orders.models import Order
 from orders.staff.charts import RANGES, Chart, Range, Series, chosen_range
-from orders.staff.page import PAGE, after, show, turn_page
+from orders.staff.page import PAGE, after, show, taken_out, turn_page
 from orders_project.clock import is_reckoned
-from orders_project.csv_file import csv_file
 from reservations.models import StockReservation
 
 Kind = StockMovement.Kind
@@ -94,7 +93,9 @@ def product(request: HttpRequest, access: Access, product_id: UUID) -> HttpRespo
     if then is not None:
         ledger = ledger.filter(at__lte=then)
     if request.GET.get("format") == "csv":
-        return csv_file(f"ledger-{found.sku}", CSV, ledger.order_by("at", "id").values_list(*CSV).iterator())
+        return taken_out(
+            access, f"ledger-{found.sku}", CSV, ledger.order_by("at", "id").values_list(*CSV).iterator()
+        )
     chosen = chosen_range(request, then or access.now, default="24h")
     moved = _moved(ledger, chosen)
     counters = _counters(moved, found, then)

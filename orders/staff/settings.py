@@ -80,7 +80,8 @@ class Settings(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in self.Meta.fields:  # what was shown comes back too: what others changed since is no change of ours
+        # What was shown comes back too: what others changed since is no change of ours.
+        for name in self.Meta.fields:
             self.fields[name].show_hidden_initial = True
         self.initial["loyal_spend"] = money.text(self.instance.loyal_spend, self.instance.currency)
         if currency_is_fixed(self.instance):

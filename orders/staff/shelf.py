@@ -5,8 +5,6 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
-from django.urls import reverse
-from django.utils.http import urlencode
 
 from catalog.authentication import Access
 from catalog.models import Product
@@ -15,7 +13,7 @@ from catalog.services import adjust_stock, find_product, receive_stock
 from catalog.staff import staff_form
 from catalog.wording import grouped, of, signed
 from orders.staff.holds import reason_in
-from orders.staff.page import show
+from orders.staff.page import link, show
 from orders_project.errors import DomainError, InvalidRequest
 
 
@@ -50,8 +48,7 @@ def _by_hand(
             problem = refused.detail
             product.stock.refresh_from_db()
         else:
-            query = urlencode({"business": access.business.slug})
-            return HttpResponseRedirect(f"{reverse('staff:product', args=[product.id])}?{query}")
+            return HttpResponseRedirect(link("product", access, product.id))
     return show(
         request,
         access,

@@ -150,7 +150,7 @@ def _edited(facts: Mapping[str, Any]) -> str:
 
 
 def _parcel(facts: Mapping[str, Any]) -> str:
-    return _joined(facts.get("carrier"), facts.get("tracking_number"))
+    return " ".join(filter(None, (facts.get("carrier"), facts.get("tracking_number"))))
 
 
 def _by(facts: Mapping[str, Any]) -> str:

@@ -109,7 +109,7 @@ def test_filters_and_search_of_payments(shop: Business) -> None:
     assert of(f"q={two.number}") == {"TX-2", "R-2"}
     assert of("amount_to=5") == {"@TX-1"}
     (row,) = rows(client.get(f"{PAYMENTS}export/payments/?amount_to=5"))
-    assert (row["order"], row["reference"], row["amount"]) == (one.number, "'@TX-1", "5.000")
+    assert (row["order"], row["reference"], row["amount"]) == (one.number, "'@TX-1", "5.00")
 
 
 @pytest.mark.slow
@@ -145,6 +145,7 @@ def test_book_is_read_and_nothing_else(shop: Business, book: str) -> None:
     assert "action-toggle" not in read(client.get(book))
 
 
+@pytest.mark.slow
 @each_book
 def test_book_of_another_business_is_not_there(shop: Business, book: str) -> None:
     product(shop)
@@ -163,6 +164,16 @@ def test_book_is_read_by_all_and_taken_out_by_few(shop: Business, book: str, rol
     page = read(client.get(book))
     assert "Download CSV" not in page
     assert client.get(f"{book}export/{FILES[book]}/").status_code == 403
+
+
+@each_book
+def test_book_is_called_as_beside_it(shop: Business, book: str) -> None:
+    product(shop)
+    pay(place(shop, ("MUG-01", 1)))
+    title = FILES[book].capitalize()
+    page = read(signed_in(shop).get(book))
+    assert f">{title}</a>" in page.split("<h1")[1].split("</h1>")[0]
+    assert f"<title> {title}" in " ".join(page.split())
 
 
 @each_book

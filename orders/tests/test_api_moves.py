@@ -70,7 +70,7 @@ def test_move_to_where_it_is_changes_nothing(shop, api, mug, status):
 def test_move_to_paid_by_hand_records_the_whole_amount(shop, api, mug):
     order = order_in(shop, "pending")
     [payment] = api.patch(f"/orders/{order.id}/status", {"status": "paid"}).json()["payments"]
-    assert (payment["provider"], payment["reference"]) == ("manual", order.number)
+    assert (payment["provider"], payment["reference"]) == ("hand", order.number)
     assert payment["amount"] == "19.80"
 
 

@@ -175,6 +175,7 @@ def refuses(call, body, path, values):
             assert problem["errors"][0]["message"] in problem["detail"]
 
 
+@pytest.mark.slow
 def test_place_refuses_nonsense(shop, api):
     product(shop)
     before = everything_of(shop)
@@ -190,6 +191,7 @@ NASTY_EDITS = {
 } | {name: ["x"] for name in ("channel", "customer", "currency", "external_id", "draft", "number", "status")}
 
 
+@pytest.mark.slow
 def test_edit_refuses_nonsense(shop, api):
     product(shop)
     order = place(shop, ("MUG-01", 2))
@@ -246,6 +248,7 @@ GOOD_CHANGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", NASTY_CHANGES)
 def test_change_refuses_nonsense(shop, api, what):
     product(shop)

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from catalog.authentication import Access
 from catalog.models import Business, Membership
 from catalog.rights import OF_ROLE
-from factories import BusinessFactory, on_shelf, order_in, place, product
+from factories import BusinessFactory, on_shelf, order_in, place, product, verb
 from orders import bulk
 from orders.lifecycle import may_become
 from orders.models import BulkRun, Order
@@ -69,6 +69,7 @@ def asks(shop: Business, role: str) -> tuple[Any, Access]:
 # --- Who may -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", Role)
 @pytest.mark.parametrize("action", Action)
 def test_prepare_and_confirm_need_the_right_to_the_step(shop: Business, action: str, role: str) -> None:
@@ -156,6 +157,25 @@ def test_page_says_what_cancelling_will_do(shop: Business) -> None:
         "Cancel: 2 orders</button>",
     ):
         assert said in page, said
+
+
+def test_page_says_what_is_so_already(shop: Business) -> None:
+    product(shop)
+    orders = [order_in(shop, status, ("MUG-01", 1)) for status in ("paid", "processing")]
+    page = read(signed_in(shop).get(address(run_of(shop, Action.START_PROCESSING, *orders))))
+    assert "1 order is processing already." in page
+    assert "can’t" not in page
+
+
+def test_page_marks_what_changed_since_it_was_chosen(shop: Business) -> None:
+    product(shop)
+    edited, untouched = [place(shop, ("MUG-01", 1)) for _ in range(2)]
+    run = run_of(shop, Action.CANCEL, edited, untouched)
+    verb("extend_hold", edited, minutes=5, reason="they asked")
+    page = read(signed_in(shop).get(address(run)))
+    assert "1 of 2 orders can become cancelled" in page
+    assert "1 order changed since it was chosen, and will be left alone." in page
+    assert (page.count("changed since it was chosen</span>"), page.count("will be done")) == (1, 1)
 
 
 def test_page_of_a_run_that_can_do_nothing_offers_to_discard_it(shop: Business) -> None:
@@ -247,6 +267,7 @@ def test_answers_go_on_where_a_page_ends(shop: Business, monkeypatch: pytest.Mon
     assert seen == [order.id for order in orders]
 
 
+@pytest.mark.slow
 def test_lists_ask_the_same_of_one_row_and_of_thirty(shop: Business) -> None:
     product(shop, stock=100)
     client = signed_in(shop)

@@ -4,12 +4,17 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import OperationalError
 
+from catalog.models import Membership
+from catalog.rights import DOING, Right
+from catalog.wording import who
 from factories import ACTOR, BusinessFactory, on_shelf, order_in, pay, place, product, verb
 from orders import bulk, tidying
 from orders.errors import BulkRunConfirmed, BulkRunNotFound, NoOrders, TooManyOrders
 from orders.models import BulkRun, Order, OrderEvent
+from orders.services import Edit, Line
 from orders.tasks import do_bulk_runs
 from orders_project.clock import database_now
 
@@ -20,6 +25,7 @@ BY_BANK = {"provider": "bank", "prefix": "S7-"}
 
 
 def prepared(shop, action, orders):
+    works_in(shop)
     return bulk.prepare(
         business_id=shop.id,
         action=action,
@@ -27,6 +33,12 @@ def prepared(shop, action, orders):
         actor="person:who-chose",
         now=database_now(),
     )
+
+
+def works_in(shop):
+    """Whoever acts in these tests has a place in the shop."""
+    user, _ = User.objects.get_or_create(username=ACTOR.removeprefix("person:"), is_staff=True)
+    Membership.objects.get_or_create(business=shop, user=user, defaults={"role": Membership.Role.OWNER})
 
 
 def confirmed(shop, action, orders, details=None):
@@ -61,7 +73,7 @@ def test_cancel_frees_what_was_held_and_restocks_what_was_sold(shop):
     assert on_shelf(shop) == (8, 0)
     *done, refused = answers(run)
     assert done == [("done", "")] * 3
-    assert refused == ("refused", "The order is shipped (last changed by person:test); it can't become cancelled.")
+    assert refused == ("refused", "The order is shipped (last changed by test); it can't become cancelled.")
     assert has_ended(run)
     event = orders[1].events.latest("version")
     assert (event.kind, event.actor, event.facts) == ("cancelled", ACTOR, CANCEL)
@@ -78,7 +90,7 @@ def test_confirm_payment_writes_a_payment_of_each_order(shop):
     assert (payment.provider, payment.reference) == ("bank", f"S7-{waiting.number}")
     assert (payment.amount, payment.actor) == (waiting.total, ACTOR)
     assert paid.payments.count() == 1
-    assert answers(run) == [("done", ""), ("done", "It was paid before.")]
+    assert answers(run) == [("done", ""), ("done", "It was paid already.")]
     assert on_shelf(shop) == (7, 0)
 
 
@@ -129,6 +141,27 @@ def test_row_that_fails_for_a_reason_of_its_own_stops_no_other(shop, caplog):
     assert why == "It failed, and nothing was changed. Try again, or look at the order."
     assert str(orders[1].id) in caplog.text
     assert statuses(orders) == ["delivered", "shipped", "delivered"]
+
+
+@pytest.mark.usefixtures("db", "all_is_well")
+def test_order_that_changed_since_it_was_looked_at_is_left_alone(shop):
+    """But for notes, which change nothing of it."""
+    product(shop, stock=10)
+    edited, noted, untouched = [place(shop, ("MUG-01", 1)) for _ in range(3)]
+    run = prepared(shop, Action.CONFIRM_PAYMENT, [edited, noted, untouched])
+    verb("edit", edited, change=Edit(lines=(Line("MUG-01", 5),)))
+    verb("add_note", noted, text="Rang, and will pay today")
+    preview = bulk.preview(run)
+    assert (preview.doable, preview.worth, preview.changed) == (2, noted.total + untouched.total, 1)
+    bulk.confirm(business_id=shop.id, run_id=run.id, details=BY_BANK, actor=ACTOR, now=database_now())
+    bulk.work()
+    assert answers(run) == [
+        ("refused", "It changed since you looked: edited by test. Nothing was done; look again, then decide."),
+        ("done", ""),
+        ("done", ""),
+    ]
+    assert statuses([edited, noted, untouched]) == ["pending", "paid", "paid"]
+    assert not edited.payments.exists()
 
 
 # --- Before it is confirmed --------------------------------------------------------------------
@@ -215,6 +248,18 @@ def test_prepare_takes_so_many_and_no_more(shop, monkeypatch):
     with pytest.raises(TooManyOrders, match="2 orders at once are the most"):
         prepared(shop, Action.CANCEL, orders)
     assert prepared(shop, Action.CANCEL, orders[:2]).rows.count() == 2
+
+
+@pytest.mark.usefixtures("db", "all_is_well")
+@pytest.mark.parametrize("role", [Membership.Role.PACKER, None])
+def test_rows_of_somebody_who_lost_the_right_meanwhile_are_refused(shop, role):
+    product(shop)
+    order = place(shop, ("MUG-01", 1))
+    run = confirmed(shop, Action.CANCEL, [order], CANCEL)
+    Membership.objects.filter(business=shop).update(**({"role": role} if role else {"accepted_at": None}))
+    bulk.work()
+    assert answers(run) == [("refused", f"{who(ACTOR)} may not {DOING[Right.ORDERS]} here any more.")]
+    assert statuses([order]) == ["pending"]
 
 
 # --- Workers -----------------------------------------------------------------------------------

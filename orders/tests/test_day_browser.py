@@ -68,7 +68,7 @@ def test_day_of_a_merchant(
         assert on_shelf(shop) == (20, 2)
         form = page.locator("details.hf-act[open]")  # one is open at a time
         page.get_by_text("Confirm payment", exact=True).click()
-        form.get_by_label("With").fill("bank")
+        form.get_by_label("How").fill("bank")
         form.get_by_label("Reference").fill("TX-1")
         page.get_by_role("button", name="Confirm the payment").click()
         page.get_by_role("button", name="Start processing").click()

@@ -120,6 +120,7 @@ def test_money_is_printed_as_the_currency_has_it(db: None) -> None:
     assert "Total\n¥2,400" in page
 
 
+@pytest.mark.slow
 def test_long_order_goes_on_with_its_headings(shop: Business) -> None:
     for n in range(70):
         product(shop, f"MUG-{n:02}")
@@ -142,6 +143,7 @@ def test_papers_of_many_orders_stand_in_one_file(shop: Business) -> None:
         assert page.endswith(f"packing slip {order.number}\nPage 1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "seen"),
     [
@@ -167,6 +169,7 @@ def test_any_name_can_be_printed(shop: Business, name: str, seen: str | None) ->
             assert page.count(seen) >= 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(400, 80), (80, 400)])
 def test_papers_carry_the_logo(shop: Business, size: tuple[int, int]) -> None:
     image = BytesIO()
@@ -174,10 +177,14 @@ def test_papers_carry_the_logo(shop: Business, size: tuple[int, int]) -> None:
     product(shop)
     order = place(shop, ("MUG-01", 1))
     assert b"/Subtype /Image" not in printed(signed_in(shop), "invoice", order)
-    Logo.objects.create(business=shop, image=image.getvalue(), media_type="image/png")
+    logo = Logo.objects.create(business=shop, image=image.getvalue(), media_type="image/png")
     assert b"/Subtype /Image" in printed(signed_in(shop), "invoice", order)
+    for damaged in (logo.image[:100], b"", b"no picture"):
+        Logo.objects.filter(business=shop).update(image=damaged)
+        assert b"/Subtype /Image" not in printed(signed_in(shop), "invoice", order)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["invoice", "packing_slip"])
 def test_papers_of_orders_in_any_status_can_be_printed(shop: Business, kind: str) -> None:
     product(shop, stock=50)
@@ -185,6 +192,7 @@ def test_papers_of_orders_in_any_status_can_be_printed(shop: Business, kind: str
     assert len(pages_of(printed(signed_in(shop), kind, *orders))) == len(orders)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", Membership.Role.values)
 def test_papers_are_for_everyone_who_works_there(shop: Business, role: str) -> None:
     product(shop)

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from factories import on_shelf, order_in, place, product, verb
+from orders import services
 from orders.errors import IllegalTransition, ShippingDetailsRequired
 from orders_project.errors import InvalidRequest
 
@@ -30,6 +31,17 @@ def ship(order, carrier="Royal Mail", tracking_number="RM1GB", **more):
 
 def test_start_processing_twice(paid):
     assert [verb("start_processing", paid).version for _ in range(2)] == [paid.version + 1] * 2
+
+
+@pytest.mark.parametrize(
+    ("actor", "said"),
+    [("person:ada", "by ada"), ("key:Website", "by the key Website"), ("job:clean-up", "by Holdfast")],
+)
+def test_refusal_says_who_was_faster(paid, now, actor, said):
+    services.start_processing(business_id=paid.business_id, order_id=paid.id, actor=actor, now=now)
+    with pytest.raises(IllegalTransition, match=rf"is processing \(last changed {said}\)") as refused:
+        verb("deliver", paid)
+    assert refused.value.facts["last_change"]["actor"] == actor
 
 
 def test_ship_and_deliver_move_no_counter(shop, processing, now):

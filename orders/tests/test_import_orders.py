@@ -211,6 +211,7 @@ REJECTED = {
 }
 
 
+@pytest.mark.slow
 @in_one_transaction
 @pytest.mark.parametrize(
     ("reason", "line"), [(reason, line) for reason, lines in REJECTED.items() for line in lines]

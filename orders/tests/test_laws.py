@@ -53,7 +53,7 @@ def world(shop, now):
     Membership.objects.create(business=shop, user=User.objects.create(username=str(uuid4())), role="owner")
     Logo.objects.create(business=shop, image=b"x", media_type="image/png")
     run = BulkRun.objects.create(business=shop, action="deliver", actor="person:ada", created_at=now)
-    BulkRow.objects.create(business=shop, run=run, position=1, order=pending)
+    BulkRow.objects.create(business=shop, run=run, position=1, order=pending, version=1)
     return {
         "shop": shop.id,
         "other": other.id,

@@ -187,7 +187,7 @@ def test_mark_paid_by_hand(shop):
     order = place(shop, ("MUG-01", 1))
     assert verb("mark_paid", order).status == verb("mark_paid", order).status == "paid"
     payment = order.payments.get()
-    assert (payment.provider, payment.reference, payment.actor) == ("manual", order.number, ACTOR)
+    assert (payment.provider, payment.reference, payment.actor) == ("hand", order.number, ACTOR)
 
 
 @pytest.mark.parametrize("status", ["draft", "cancelled", "shipped"])

@@ -211,6 +211,7 @@ def same(ours, theirs):
     return ours == theirs and ours.fingerprint == theirs.fingerprint
 
 
+@pytest.mark.slow
 @given(bodies(placements))
 @MANY
 def test_read_placement_means_what_the_serializers_mean(body):
@@ -222,6 +223,7 @@ def test_read_placement_means_what_the_serializers_mean(body):
         )
 
 
+@pytest.mark.slow
 @given(bodies(bulk_placements))
 @MANY
 def test_read_placements_means_what_the_serializers_mean(body):
@@ -231,6 +233,7 @@ def test_read_placements_means_what_the_serializers_mean(body):
         assert all(same(*pair) for pair in zip(ours, theirs, strict=True))
 
 
+@pytest.mark.slow
 @given(bodies(receipts, "payment"))
 @MANY
 def test_read_receipt_means_what_the_serializers_mean(body):
@@ -240,6 +243,7 @@ def test_read_receipt_means_what_the_serializers_mean(body):
         assert "status" not in json.loads(body)  # it tells of money that came in
 
 
+@pytest.mark.slow
 @given(bodies(bulk_receipts))
 @MANY
 def test_read_receipts_means_what_the_serializers_mean(body):

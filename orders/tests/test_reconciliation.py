@@ -367,6 +367,7 @@ def test_apply_remedy_at_once(shop, world, at_once):
     assert on_shelf(shop) == (7, 2) == ledger(shop)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("committed", "all_is_well")
 def test_reconcile_at_once(shop, world, at_once):
     """Two runs and a person: each fault is found once, and set right once."""
@@ -403,6 +404,7 @@ def test_reconcile_while_somebody_puts_it_right(shop, world, at_once, another_se
     assert check(shop) == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("committed", "all_is_well")
 def test_reconcile_while_goods_are_sold(shop, at_once):
     """What is only half done is never taken for a fault."""

@@ -1,8 +1,11 @@
 """The staff pages: who sees them, and who may act."""
 
+from io import BytesIO
+
 import pytest
 from django.contrib.auth.models import User
-from django.test import Client
+from django.test import Client, RequestFactory
+from django.urls import get_resolver
 
 from catalog.models import Alert, Business, Membership
 from factories import BusinessFactory, place, product
@@ -81,6 +84,37 @@ def test_page_that_does_not_exist_is_missing(shop: Business, address: str) -> No
     assert signed_in(shop).get(address).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("/staff/alerts/?state=lost", "There is no state “lost”."),
+        ("/admin/orders/order/?status__exact=paidd", "There is no status “paidd”."),
+        ("/admin/orders/order/?needs=sleep", "What needs a hand: there is no “sleep”."),
+        ("/admin/orders/order/?created_at_from=2026-13-45", "Day “2026-13-45”: Enter a valid date."),
+        ("/admin/nowhere/", "There is no such page, or it isn’t yours to see."),
+    ],
+)
+def test_what_is_not_there_is_said_in_the_back_office(shop: Business, address: str, says: str) -> None:
+    response = signed_in(shop).get(address)
+    page = response.content.decode()
+    assert (response.status_code, says in page, shop.name in page) == (404, True, True)
+    stranger = Client().get("/nowhere/")
+    assert (stranger.status_code, shop.name in stranger.content.decode()) == (404, False)
+
+
+def test_person_is_not_told_of_keys(shop: Business) -> None:
+    response = signed_in(shop, Role.VIEWER).get("/staff/orders/new/")
+    page = response.content.decode()
+    assert (response.status_code, shop.name in page) == (403, True)
+    assert "Ask an owner for a role that may." in page
+    assert "key that may" not in page
+
+
+def test_icon_is_where_browsers_look_for_it() -> None:
+    response = Client().get("/favicon.ico")
+    assert (response.status_code, response.headers["Location"].endswith("icon.svg")) == (302, True)
+
+
 # --- Who may act -------------------------------------------------------------------------------
 
 
@@ -139,3 +173,38 @@ def test_button_of_who_is_signed_out_leads_back_to_the_page(
         assert response.headers["Location"] == "/admin/login/?next=/staff/holds/%3Fsku%3DMUG-01"
         stranger = Client().post(address, {**sent, "back": "https://evil.example/"})
         assert stranger.headers["Location"] == "/admin/login/?next=/staff/stock-health/"
+
+
+# --- What goes wrong ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("address", "kind"), [("/staff/holds/", "text/html"), ("/api/v1/orders", "application/")])
+def test_failure_is_told_in_words(address: str, kind: str) -> None:
+    response = get_resolver().resolve_error_handler(500)(RequestFactory().get(address))
+    assert response.status_code == 500
+    assert response.headers["Content-Type"].startswith(kind)
+    assert "Something went wrong on our side" in response.content.decode()
+
+
+def test_form_from_elsewhere_is_refused_in_words(shop: Business) -> None:
+    client = signed_in(shop)
+    client.handler.enforce_csrf_checks = True
+    response = client.post("/staff/count/", {"reason": "Mine"})
+    assert response.status_code == 403
+    assert "didn’t come from a page of ours" in response.content.decode()
+
+
+class Unread(BytesIO):
+    """A body that nobody may read."""
+
+    def read(self, *_: int) -> bytes:
+        raise AssertionError("it was read")
+
+
+def test_body_that_is_too_large_is_refused_unread(shop: Business) -> None:
+    client = signed_in(shop)
+    sent = {"wsgi.input": Unread(), "CONTENT_TYPE": "multipart/form-data; boundary=x"}
+    for length in ("6000001", "9" * 30, "-1", "x"):
+        response = client.post("/admin/catalog/product/import/", **sent, CONTENT_LENGTH=length)
+        assert response.status_code == 413
+        assert "split it" in response.content.decode()

@@ -72,6 +72,7 @@ def test_page_shows_what_they_are_worth_and_ordered(owner: Client, shop: Busines
     assert "Note: – → Rings first." in shown
 
 
+@pytest.mark.slow
 def test_page_turns_through_many_orders(owner: Client, shop: Business, ada: Customer) -> None:
     now = database_now()
     for n in range(60):
@@ -85,6 +86,7 @@ def test_page_turns_through_many_orders(owner: Client, shop: Business, ada: Cust
     assert owner.get(page(ada), {"before": "yesterday"}).status_code == 404
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("days", [0, 1, 45, 90, 400])
 @pytest.mark.parametrize("quantity", [0, 1, 7, 40])
 def test_parts_of_the_score_add_up_to_it(shop: Business, now, quantity: int, days: int) -> None:
@@ -197,6 +199,7 @@ def test_edit_writes_what_was_typed_and_who_did_it(owner: Client, shop: Business
     assert AuditEntry.objects.filter(business=shop, subject=str(ada.id)).count() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("typed", "error"),
     [

@@ -10,15 +10,20 @@ from django.contrib.auth.models import User
 from django.core import mail
 from django.test import Client
 from django_otp.oath import totp
+from django_otp.plugins.otp_static.models import StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from PIL import Image
 
 from callers import Caller, refused
+from catalog.alerts import Condition, Kind, Severity, settle
+from catalog.digest import send_digest
 from catalog.models import ApiKey, AuditEntry, Business, Logo, Membership
 from catalog.second_step import verify
+from catalog.staff import wants_second_step
 from factories import BusinessFactory, order_in, product
 from orders.models import DailySales
 from orders.tests.staff import read, signed_in
+from orders_project.clock import database_now
 
 pytestmark = pytest.mark.usefixtures("db")
 
@@ -78,13 +83,46 @@ def test_person_who_is_invited_sets_a_password_and_works_there(ada: Client, shop
     assert told(shop) == [(what, "ben@example.com") for what in ("added", "set a password", "signed in")]
 
 
-def test_person_who_has_an_account_is_added_at_once(ada: Client, shop: Business) -> None:
-    User.objects.create_user("cleo", password=PASSWORD)
-    assert invite(ada, "cleo", "viewer").status_code == 302
-    assert mail.outbox == []
+def test_person_who_has_an_account_works_there_once_they_accept(ada: Client, shop: Business) -> None:
+    Business.objects.filter(id=shop.id).update(name="Harbour\nBcc: eve@example.com")
+    cleo = User.objects.create_user("cleo", email="cleo@example.com", password=PASSWORD, is_staff=True)
+    page = read(ada.post("/staff/people/", {"who": "cleo", "role": "viewer"}, follow=True))
+    assert "hasn’t accepted yet" in page
+    (sent,) = mail.outbox
+    assert (sent.to, sent.recipients()) == (["cleo@example.com"], ["cleo@example.com"])
+    assert sent.subject == "You are invited to work at Harbour Bcc: eve@example.com"
+    (address,) = re.findall(r"http://testserver(/welcome/\S+)", sent.body)
+    assert address not in page  # only their mailbox shows it
+
     client = Client()
-    client.force_login(User.objects.get(username="cleo"))
-    assert shop.name in read(client.get("/staff/holds/"))
+    assert client.get(address).headers["Location"].startswith("/admin/login/")
+    assert "for somebody else" in read(ada.get(address))
+    client.force_login(cleo)
+    assert client.get("/staff/holds/").status_code == 403
+    assert "You will work there as <strong>Viewer" in read(client.get(address))
+    assert client.get("/staff/holds/").status_code == 403
+    assert client.post(address).status_code == 302
+    assert "Harbour" in read(client.get("/staff/holds/"))
+    assert "used already" in read(client.get(address))
+
+
+def test_place_that_was_not_accepted_is_told_of_no_alert_and_no_sign_in(ada: Client, shop: Business) -> None:
+    cleo = User.objects.create_user("cleo", email="cleo@example.com", password=PASSWORD, is_staff=True)
+    invite(ada, "cleo", "owner")
+    client = Client()
+    client.post("/admin/login/", {"username": "cleo", "password": PASSWORD})
+    assert told(shop) == [("added", "cleo")]
+    assert client.get("/api/v1/products").status_code == 403
+    assert not wants_second_step(cleo)
+    settle(
+        business_id=shop.id,
+        kinds=[Kind.LOW_STOCK],
+        conditions=[Condition(Kind.LOW_STOCK, Severity.NOTICE, "Mug: 2 left", subject="mug")],
+        now=database_now(),
+    )
+    mail.outbox.clear()
+    send_digest(business_id=shop.id, now=database_now())
+    assert mail.outbox == []
 
 
 def test_new_link_makes_the_old_one_void(ada: Client) -> None:
@@ -197,6 +235,7 @@ def test_settings_leave_what_others_changed_since_the_form_was_opened(ada: Clien
     assert (shop.name, shop.payment_window_minutes) == ("Harbour", 45)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -208,6 +247,7 @@ def test_settings_leave_what_others_changed_since_the_form_was_opened(ada: Clien
         ("low_stock_default", "-1"),
         ("loyal_spend", "0"),
         ("name", ""),
+        ("name", "Harbour\nBcc: eve@example.com"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(ada: Client, shop: Business, name: str, value: str) -> None:
@@ -259,11 +299,13 @@ def test_logo_is_shown_as_what_it_is(ada: Client, shop: Business, kind: str) -> 
     assert ada.get("/staff/settings/logo/").status_code == 404
 
 
+@pytest.mark.slow
 def test_logo_is_drawn_anew_without_what_was_hidden_in_it(ada: Client, shop: Business) -> None:
     upload(ada, shop, picture() + b"<script>alert(1)</script>")
     assert b"script" not in bytes(Logo.objects.get(business=shop).image)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [
@@ -337,11 +379,19 @@ def test_second_step_is_not_turned_off_by_who_found_an_open_browser(ada: Client,
 
 
 def test_new_backup_codes_take_the_place_of_the_old(ada: Client) -> None:
-    old, *_ = turn_on(ada)
-    page = read(ada.post("/staff/account/backup-codes/", {"password": PASSWORD}))
+    old, another, *_ = turn_on(ada)
+    page = read(ada.post("/staff/account/backup-codes/", {"password": PASSWORD, "code": another}))
     new, *_ = re.findall(r'<li class="hf-code">(\w{8})</li>', page)
     assert verify(me(), new) is not None
     assert verify(me(), old) is None
+
+
+@pytest.mark.parametrize("wrong", ["password", "code"])
+def test_new_backup_codes_are_not_made_by_who_found_an_open_browser(ada: Client, wrong: str) -> None:
+    old, another, *_ = turn_on(ada)
+    sent = {"password": PASSWORD, "code": another, wrong: "guess"}
+    assert ada.post("/staff/account/backup-codes/", sent).status_code == 302
+    assert StaticToken.objects.filter(token=old).exists()
 
 
 def test_passwords_can_not_be_guessed_at_an_open_browser(ada: Client) -> None:

@@ -41,6 +41,7 @@ def test_extend_gives_a_hold_more_time(shop: Business, all_is_well: None) -> Non
     assert event.actor.startswith("person:user-")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "minutes", ["", "0", "-5", "1.5", "1441", "99999999999999999999", "00000100000000000000000000", "٣", "soon"]
 )

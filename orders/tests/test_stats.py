@@ -265,6 +265,7 @@ def figures(part):
     return {name: part[name] for name in KEYS}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("db")
 @pytest.mark.parametrize("interval", ["day", "week", "month"])
 @pytest.mark.parametrize("tz", [LONDON, NEW_YORK, "UTC", "Asia/Kolkata", "Pacific/Kiritimati"])
@@ -511,6 +512,7 @@ def test_stats_refuse_parameters_that_make_no_sense(shop, api, name):
         assert problem["parameter"] in (name.split("&")[-1], "from")
 
 
+@pytest.mark.slow
 @pytest_one
 def test_stats_of_five_years_by_day_ask_as_much_as_of_one(shop, api, mug, django_assert_num_queries):
     order_in(shop, "paid")

@@ -175,8 +175,10 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> JsonR
     return _plain(NotFound("There is nothing at this address."))
 
 
-def server_error(request: HttpRequest) -> JsonResponse:
+def server_error(request: HttpRequest) -> HttpResponseBase:
     """The answer when a view failed in a way that nobody foresaw."""
+    if not request.path_info.startswith("/api/"):
+        return defaults.server_error(request)
     return _plain(ServerError("Something went wrong on our side; it was written down."))
 
 

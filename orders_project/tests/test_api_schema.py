@@ -39,6 +39,7 @@ def refusals(schema):
                 yield name, int(status), response
 
 
+@pytest.mark.slow
 def test_schema_shows_an_example_of_every_refusal(schema):
     for name, status, response in refusals(schema):
         assert list(response["content"]) == ["application/problem+json"], (name, status)

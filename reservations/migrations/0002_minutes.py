@@ -13,6 +13,10 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AlterModelOptions(
+            name='stockreservation',
+            options={'verbose_name': 'reservation'},
+        ),
         migrations.CreateModel(
             name='StockMinute',
             fields=[
