@@ -30,6 +30,7 @@ from orders_project.clock import database_now
 HEADER = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
 LATER = "2011-07-01T10:00:00"
 
+pytestmark = pytest.mark.slow  # each brings a file in, with statistics renewed on the way
 in_one_transaction = pytest.mark.usefixtures("db", "all_is_well")
 
 
@@ -211,7 +212,6 @@ REJECTED = {
 }
 
 
-@pytest.mark.slow
 @in_one_transaction
 @pytest.mark.parametrize(
     ("reason", "line"), [(reason, line) for reason, lines in REJECTED.items() for line in lines]
@@ -570,7 +570,6 @@ def story(shop):
     }
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("committed", "all_is_well")
 def test_import_killed_half_way_goes_on_where_it_stopped(shop, tmp_path):
     file = write(tmp_path / "orders.csv", many(1500))
@@ -594,7 +593,6 @@ def test_import_killed_half_way_goes_on_where_it_stopped(shop, tmp_path):
     assert placed.filter(status="cancelled", payment_status=PaymentStatus.REFUNDED).count() == 75
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("committed", "all_is_well")
 def test_import_while_the_sweep_runs(shop, tmp_path):
     """The guard: orders are placed and paid in one transaction, in loading._sell."""
@@ -620,7 +618,6 @@ def test_import_while_the_sweep_runs(shop, tmp_path):
     assert not OrderEvent.objects.filter(business=shop, kind__in=["expired", "paid_late", "refund_due"]).exists()
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("committed", "all_is_well")
 def test_import_of_one_file_twice_at_once(shop, tmp_path, at_once):
     """The guard: the lock on the business in loading._sell."""
