@@ -5,11 +5,11 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 PYTHONS = python3.11 python3.12 python3.13 python3.14 python3
 READY = .venv/.ready
 
-.PHONY: help run test test-fast bench screenshots check format lock clean
+.PHONY: help run test test-fast bench chaos interleavings guards fuzz audit screenshots check format lock clean
 
 help: ## List these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
-	while IFS='|' read -r target what; do printf '  make %-11s %s\n' "$$target" "$$what"; done
+	while IFS='|' read -r target what; do printf '  make %-14s %s\n' "$$target" "$$what"; done
 
 run: $(READY) ## Run all of it on this machine (PORT=8000, HOST=127.0.0.1); Ctrl-C stops it
 	@$(BIN)/python -m orders_project.local.run
@@ -22,6 +22,21 @@ test-fast: $(READY) ## The tests but the slow ones
 
 bench: $(READY) ## Every benchmark, into docs/performance.md; some of them: ROWS="1 2"
 	@$(BIN)/python -m benchmarks $(ROWS)
+
+chaos: $(READY) ## Break the running stack for ten minutes, and see that nothing is lost (MINUTES=10 SEED=1)
+	@$(BIN)/python -m proofs.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
+interleavings: $(READY) ## Every two verbs, statement by statement, in every order
+	@$(BIN)/python -m proofs.interleavings
+
+guards: $(READY) ## Take each guard out, and see a test go red without it (ONLY="word word")
+	@$(BIN)/python -m proofs.guards $(ONLY)
+
+fuzz: $(READY) ## Thousands of nonsensical requests, forms, files and orders of events
+	@$(BIN)/python -m proofs.fuzz $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
+audit: $(READY) ## What is known against the packages that Holdfast uses
+	@$(BIN)/python -m proofs.dependencies
 
 screenshots: $(READY) ## Every page at 1280 and 375 px, light and dark, into var/screenshots (needs Chromium)
 	@$(BIN)/python -m orders_project.local.screenshots $(PAGES)

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 from urllib.parse import urlencode
+from uuid import uuid4
 
 from django.db.models import Model
 from django.http import HttpResponse
@@ -10,8 +11,12 @@ from django.test import Client
 
 from catalog.models import Business, Product, Stock, StockMovement
 from customers.models import Customer
-from factories import api_key
+from factories import ACTOR, api_key
 from orders.models import Order, OrderEvent, OrderItem, Payment, Shipment
+from orders.payment_notices import FAILED
+from orders.payment_sources import add_source
+from orders_project import signatures
+from orders_project.clock import database_now
 from reservations.models import StockReservation
 
 PROBLEM = ("type", "title", "status", "code", "detail")
@@ -56,6 +61,40 @@ class Caller:
         if response.status_code >= 400 and method != "HEAD":
             is_problem(response)
         return response
+
+
+class Provider:
+    """A payment provider that tells a shop of its payments."""
+
+    def __init__(self, shop: Business, name: str = "stripe") -> None:
+        self.source = add_source(business_id=shop.id, name=name, actor=ACTOR, now=database_now())
+
+    def tells(self, type: str, order: Any = None, /, *, message: str = "", **data: Any) -> Any:
+        """The answer to a message. Of an order (else it is what names one) it tells all that it costs, unless it
+        says otherwise."""
+        if isinstance(order, Order):
+            if type != FAILED:
+                data = {"reference": f"pi-{order.number}", "amount": str(order.total), "currency": "GBP", **data}
+            order = {"id": str(order.id)}
+        return self.sends({"type": type, "data": {"order": order, **data}}, message=message)
+
+    def sends(self, body: Any, *, message: str = "", **signed: Any) -> Any:
+        """The answer to a body, signed now and by us unless it says otherwise (`secret`, `at`, `as_if`)."""
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        message = message or f"msg_{uuid4()}"
+        at = signed.get("at") or database_now()
+        self.source.refresh_from_db()
+        signature = signatures.signature(
+            [signed.get("secret", self.source.secret)], message_id=message, at=at, body=signed.get("as_if", raw)
+        )
+        headers = {
+            "webhook-id": message,
+            "webhook-timestamp": str(int(at.timestamp())),
+            "webhook-signature": signature,
+            **signed.get("headers", {}),
+        }
+        address = f"/api/v1/payment-notices/{signed.get('source', self.source.id)}"
+        return Client().post(address, raw, content_type="application/json", headers=headers)
 
 
 def is_problem(response: Any) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import hypothesis
 import psycopg
 import pytest
 from django.conf import settings
@@ -35,6 +36,11 @@ from orders_project import locks
 from orders_project.clock import database_now
 from orders_project.local.processes import die_with_parent
 from orders_project.local.servers import Valkey
+
+# hypothesis tries so many examples of each test, and the long programs of `proofs` many more.
+hypothesis.settings.register_profile("short", deadline=None)
+hypothesis.settings.register_profile("long", deadline=None, max_examples=3000)
+hypothesis.settings.load_profile("long" if os.environ.get("HOLDFAST_LONG") else "short")
 
 
 @pytest.fixture(scope="session")

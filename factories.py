@@ -7,11 +7,12 @@ from typing import Any
 
 import factory
 
+from catalog.channels import Channel
 from catalog.models import ApiKey, Business, Product, Stock
 from catalog.services import add_product, make_api_key
 from customers.services import Buyer
 from orders import services
-from orders.lifecycle import Channel, Status
+from orders.lifecycle import Status
 from orders.models import Order
 from orders.services import Line, Placement, Receipt
 from orders_project.clock import database_now

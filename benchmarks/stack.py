@@ -6,9 +6,9 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psycopg
 from django.db import connection as holdfast
@@ -107,13 +107,19 @@ def supervised(programs: Sequence[tuple[str, float, list[str]]], port: str) -> I
 
 
 @contextlib.contextmanager
-def make_run() -> Iterator[tuple[int, str]]:
-    """`make run` itself, servers and all, just started; yields its process and the web server's address."""
+def make_run(
+    environment: Mapping[str, str] | None = None, log: IO[bytes] | None = None
+) -> Iterator[tuple[int, str]]:
+    """`make run` itself, servers and all, just started; yields its process and the web server's address.
+
+    With a `log` all that it says goes there.
+    """
     port, ours = free_port(), os.getpid()
     process = subprocess.Popen(
         [sys.executable, "-m", "orders_project.local.run"],
-        env={**os.environ, "HOST": HOST, "PORT": port},
-        stdout=subprocess.DEVNULL,
+        env={**os.environ, "HOST": HOST, "PORT": port, **(environment or {})},
+        stdout=log or subprocess.DEVNULL,
+        stderr=log,
         preexec_fn=lambda: die_with_parent(ours),
     )
     try:
@@ -140,16 +146,23 @@ def free_port() -> str:
 
 def memory_of(ancestor: int) -> float:
     """Megabytes of a process and all that it has started: each shared page is counted once in all (PSS)."""
-    parents = {int(path.name): _parent(path) for path in Path("/proc").iterdir() if path.name.isdigit()}
+    return sum(map(_proportional_set_size, family_of(ancestor))) / 1024
+
+
+def family_of(ancestor: int) -> list[int]:
+    """A process and all that it has started, parents before their children."""
+    processes = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    parents = {process: parent_of(process) for process in processes}
     family = [ancestor]
     for member in family:  # it grows while we walk along it
         family += [process for process, parent in parents.items() if parent == member]
-    return sum(map(_proportional_set_size, family)) / 1024
+    return family
 
 
-def _parent(process: Path) -> int | None:
-    with contextlib.suppress(OSError):  # it has just ended
-        return int((process / "stat").read_text().rpartition(")")[2].split()[1])
+def parent_of(process: int) -> int | None:
+    """Who started a process; None if it has just ended."""
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
     return None
 
 

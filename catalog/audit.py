@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.db.models import Model
 
 from catalog.models import AuditEntry
+from catalog.wording import person
 
 
 def record(
@@ -59,7 +60,7 @@ def record_of_person(*, user: User, action: str, now: datetime, changes: Mapping
     for business_id in businesses or [None]:
         record(
             business_id=business_id,
-            actor=f"person:{user.get_username()}",
+            actor=person(user.get_username()),
             now=now,
             action=action,
             subject=user,

@@ -18,6 +18,7 @@ from catalog.errors import BusinessNeeded, NotAllowed, NotAuthenticated
 from catalog.models import Business
 from catalog.rights import DOING, OF_ROLE, OF_SCOPE, Right
 from catalog.services import hash_secret
+from catalog.wording import person
 from orders_project.clock import database_now
 from orders_project.logs import also_about
 from orders_project.rows import select
@@ -105,7 +106,7 @@ def access_of_person(user: AbstractBaseUser, business: Business, rights: frozens
     """The way in of someone who is signed in, to a business that is theirs."""
     return Access(
         business=business,
-        actor=f"person:{user.get_username()}",
+        actor=person(user.get_username()),
         rights=rights,
         throttle_as=f"user-{user.pk}",
         now=database_now(),

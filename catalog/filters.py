@@ -6,7 +6,7 @@ import django_filters
 from django.db.models import QuerySet
 
 from catalog.authentication import access_of
-from catalog.models import Alert, Product, StockMovement
+from catalog.models import LONGEST_SKU, Alert, Product, StockMovement
 from orders_project.api.filters import InstantFilter, YesNoFilter
 
 
@@ -25,7 +25,7 @@ class AlertFilter(django_filters.FilterSet):
 
 
 class ProductFilter(django_filters.FilterSet):
-    sku = django_filters.CharFilter(max_length=64)
+    sku = django_filters.CharFilter(max_length=LONGEST_SKU)
     is_active = YesNoFilter()
     search = django_filters.CharFilter(
         method="with_words", min_length=2, max_length=100, help_text="Part of a name or an SKU."
@@ -41,7 +41,7 @@ class ProductFilter(django_filters.FilterSet):
 
 class StockMovementFilter(django_filters.FilterSet):
     product = django_filters.UUIDFilter(field_name="product_id")
-    sku = django_filters.CharFilter(method="of_sku", max_length=64)
+    sku = django_filters.CharFilter(method="of_sku", max_length=LONGEST_SKU)
     order = django_filters.UUIDFilter(field_name="order_id")
     kind = django_filters.ChoiceFilter(choices=StockMovement.Kind)
     after = InstantFilter(field_name="at", lookup_expr="gte")

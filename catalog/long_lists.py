@@ -25,8 +25,8 @@ from unfold.views import ChangeList
 from unfold.widgets import INPUT_CLASSES
 
 from catalog.back_office import ShopAdmin
-from catalog.rights import DOING, Right
-from catalog.staff import access_in
+from catalog.rights import Right
+from catalog.staff import access_in, access_with
 from catalog.wording import DASH
 from orders_project import money
 from orders_project.csv_file import csv_file
@@ -282,8 +282,7 @@ class LongListAdmin(ShopAdmin):
 
     def taken_out(self, request: HttpRequest, file: str, rows: QuerySet[Any]) -> StreamingHttpResponse:
         """Rows of the list as one of its CSV files, the newest first. Raises PermissionDenied, Http404."""
-        if Right.EXPORTS not in access_in(request).rights:
-            raise PermissionDenied(f"Your role doesn't let you {DOING[Right.EXPORTS]}.")
+        access_with(request, Right.EXPORTS)
         if file not in self.exports:
             raise Http404("There is no such file.")
         columns = self.exports[file]

@@ -22,6 +22,7 @@ from catalog import audit
 from catalog.errors import LastOwner, MemberNotFound, OwnPlace
 from catalog.models import Business, Membership
 from catalog.rights import EVERYTHING, OF_ROLE, Right
+from catalog.wording import person
 from orders_project.errors import InvalidRequest
 from orders_project.transactions import one_transaction
 
@@ -99,7 +100,7 @@ def accept(*, token: str, user: User, now: datetime) -> Membership:
     member = find_invitation(token=token, user=user)  # as it is now: somebody may have taken it back
     member.accepted_at = now
     member.save(update_fields=["accepted_at"])
-    _record(member, "joined", f"person:{user.get_username()}", now, {"role": member.role})
+    _record(member, "joined", person(user.get_username()), now, {"role": member.role})
     return member
 
 
@@ -185,7 +186,7 @@ def _someone_else(business_id: UUID, member_id: UUID, actor: str) -> Membership:
     member = Membership.objects.filter(business_id=business_id, id=member_id).select_related("user").first()
     if member is None:
         raise MemberNotFound("They don’t work here any more.", member=str(member_id))
-    if f"person:{member.user.get_username()}" == actor:
+    if person(member.user.get_username()) == actor:
         raise OwnPlace("This is your own place here: ask another owner.", member=str(member_id))
     return member
 

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
 from catalog import audit
+from catalog.wording import person
 from orders_project.clock import database_now
 
 
@@ -47,7 +48,7 @@ def is_platform_staff(request: HttpRequest) -> bool:
 
 
 def _record(request: HttpRequest, action: str, obj: Model, changes: dict[str, Any]) -> None:
-    actor = f"person:{request.user.get_username()}"
+    actor = person(request.user.get_username())
     audit.record(business_id=None, actor=actor, now=database_now(), action=action, subject=obj, changes=changes)
 
 

@@ -92,13 +92,6 @@ class StockQuerySet(models.QuerySet["Stock"]):
     def of(self, business_id: UUID) -> StockQuerySet:
         return self.filter(business_id=business_id)
 
-    def that_allows(self, *, stock_delta: int, reserved_delta: int) -> StockQuerySet:
-        """Shelves on which the change leaves 0 <= reserved_stock <= stock_quantity."""
-        return self.filter(
-            reserved_stock__gte=-reserved_delta,
-            stock_quantity__gte=F("reserved_stock") + (reserved_delta - stock_delta),
-        )
-
     def lock(self) -> StockQuerySet:
         """Lock the rows for change, in key order, so that two who lock the same rows can't deadlock."""
         return self.order_by("product_id").select_for_update(no_key=True, of=("self",))

@@ -6,6 +6,7 @@ from uuid import UUID
 from rest_framework import serializers
 
 from catalog.alerts import LONGEST_SNOOZE
+from catalog.channels import Channel
 from catalog.models import Alert, Product, Stock, StockMovement
 from catalog.services import LARGEST_ADJUSTMENT
 from orders_project.api.fields import Money, Text, WholeNumber, YesNo
@@ -16,12 +17,18 @@ class AvailabilitySerializer(serializers.ModelSerializer[Stock]):
 
     product = serializers.UUIDField(source="product_id")
     sku = serializers.CharField(source="product.sku")
-    available = serializers.IntegerField(help_text="stock_quantity less reserved_stock.")
+    available = serializers.SerializerMethodField(
+        help_text="stock_quantity less reserved_stock; with `channel` less what is kept back from it as well."
+    )
 
     class Meta:
         model = Stock
         fields = ["product", "sku", "stock_quantity", "reserved_stock", "available", "version"]
         read_only_fields = fields
+
+    def get_available(self, shelf: Stock) -> int:
+        channel: Channel | None = self.context.get("channel")
+        return shelf.available_to(channel) if channel else shelf.available
 
 
 def show_availability(product_id: UUID, sku: str, on_shelf: int, reserved: int, version: int) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""What a merchant does with the catalog: add and edit products, receive goods, count the shelves, make a key."""
+"""What a merchant does with the catalog: add and edit products, receive goods, count the shelves, keep some units
+back, make a key."""
 
 import hashlib
 import secrets
@@ -12,11 +13,13 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 
 from catalog import audit, stock
+from catalog.channels import Channel
 from catalog.errors import CountRefused, KeyReused, ProductNotFound, SkuTaken, StockBelowReserved
 from catalog.live import feed
 from catalog.models import ApiKey, Business, Product, Stock, StockMovement
 from catalog.stock import Kind, Move, ShelfShort
 from orders_project import money
+from orders_project.api.parsing import check_readable
 from orders_project.errors import InvalidRequest, PreconditionFailed
 from orders_project.transactions import one_transaction, violated_constraint
 
@@ -63,7 +66,7 @@ def add_product(
 ) -> Product:
     """Put a product in the catalog, with its shelf. Price in the business's currency.
 
-    Raises SkuTaken, and InvalidRequest for a price that the currency can't express.
+    Raises SkuTaken, and InvalidRequest for a price that the currency can't express or a text that can't be read.
     """
     new = NewProduct(sku, name, price, opening_stock, description, low_stock_threshold)
     (product,) = add_products(business=business, new=[new], actor=actor, now=now)
@@ -75,6 +78,8 @@ def add_products(*, business: Business, new: Sequence[NewProduct], actor: str, n
     """Put products in the catalog, each with a SKU of its own, all or none. Raises what `add_product` does."""
     for one in new:
         check_price(one.price, business.currency)
+        for field in TEXTS:
+            check_readable(field, getattr(one, field))
     products = [
         Product(
             business=business,
@@ -120,6 +125,9 @@ def check_price(price: Decimal, currency: str) -> None:
         raise InvalidRequest.at("price", "not_a_price", words)
 
 
+# What of a product somebody writes in their own words.
+TEXTS = {"sku", "name", "description"}
+
 # What of a product is edited; what is on its shelf is moved.
 EDITABLE = ("name", "description", "price", "low_stock_threshold", "is_active")
 
@@ -131,7 +139,8 @@ def edit_products(
     """Give EDITABLE fields of products new values, and put down in the audit what they were. Orders that were
     placed keep their prices.
 
-    Raises ProductNotFound, and InvalidRequest for a price that the currency can't express.
+    Raises ProductNotFound, and InvalidRequest for a price that the currency can't express or a text that can't be
+    read.
     """
     products = Product.objects.of(business.id).filter(id__any_of=edits).lock().in_bulk()
     edited: list[tuple[Product, Mapping[str, Any]]] = []
@@ -141,6 +150,8 @@ def edit_products(
             raise _no_product(product_id)
         if "price" in edit:
             check_price(edit["price"], business.currency)
+        for field in edit.keys() & TEXTS:
+            check_readable(field, edit[field])
         new = {field: value for field, value in edit.items() if getattr(product, field) != value}
         changes = {field: [told(product, getattr(product, field)), told(product, new[field])] for field in new}
         edited.append((product, changes))
@@ -283,6 +294,34 @@ def _move_by_hand(
             raise
         raise _key_reused(idempotency_key) from error
     shelf.refresh_from_db()
+    return shelf
+
+
+@one_transaction
+def keep_back(
+    *, business_id: UUID, product_id: UUID, units: Mapping[Channel, int], actor: str, now: datetime
+) -> Stock:
+    """Keep so many units of a product back from these channels: orders of such a channel leave them on the shelf.
+    What is held and sold already stays so. Returns the shelf as it is then.
+
+    Raises ProductNotFound, InvalidRequest.
+    """
+    if not all(0 <= kept <= LARGEST_ADJUSTMENT for kept in units.values()):
+        raise InvalidRequest.at(
+            "units", "out_of_range", f"Between 0 and {LARGEST_ADJUSTMENT:,} units can be kept back."
+        )
+    product = find_product(business_id=business_id, product_id=product_id)
+    shelf = Stock.objects.of(business_id).filter(product_id=product_id).lock().get()
+    new = {channel.kept_from: kept for channel, kept in units.items() if kept != shelf.kept_back[channel]}
+    if not new:
+        return shelf
+    changes = {name: [str(getattr(shelf, name)), str(kept)] for name, kept in new.items()}
+    for name, kept in new.items():
+        setattr(shelf, name, kept)
+    shelf.version += 1
+    shelf.save(update_fields=[*new, "version"])
+    audit.record(business_id=business_id, actor=actor, now=now, action="changed", subject=product, changes=changes)
+    feed.touch_products(business_id, [product_id])
     return shelf
 
 

@@ -15,6 +15,7 @@ from catalog import audit
 from catalog.errors import ApiKeyNotFound
 from catalog.models import ApiKey, Business, Logo, Product
 from catalog.services import make_api_key
+from orders_project.api.parsing import check_readable
 from orders_project.errors import InvalidRequest
 from orders_project.transactions import one_transaction
 
@@ -36,8 +37,9 @@ def change_settings(*, business_id: UUID, changes: Mapping[str, Any], actor: str
     """Write new values of some fields of a business; other fields stay as somebody else may have set them
     meanwhile. Another time zone has the daily sales counted anew, which takes a while where there are many orders.
 
-    Raises InvalidRequest for another currency when the old one is fixed.
+    Raises InvalidRequest for another currency when the old one is fixed, and for a name that can't be read.
     """
+    check_readable("name", changes.get("name", ""))
     business = Business.objects.select_for_update(no_key=True).get(id=business_id)
     was = {name: getattr(business, name) for name in changes}
     changed = {name: value for name, value in changes.items() if value != was[name]}
@@ -128,7 +130,8 @@ def give_key(
     *, business: Business, name: str, scope: ApiKey.Scope, actor: str, now: datetime
 ) -> tuple[ApiKey, str]:
     """A new key for a program, and its text, which can't be had again. Raises InvalidRequest for the name of a key
-    that is in use: the timeline tells keys apart by their names."""
+    that is in use, for the timeline tells keys apart by their names, and for one that can't be read."""
+    check_readable("name", name)
     Business.objects.select_for_update(no_key=True).get(id=business.id)
     if ApiKey.objects.live().filter(business=business, name=name).exists():
         raise InvalidRequest.at("name", "taken", f"There is a key named {name}. Revoke it, or take another name.")

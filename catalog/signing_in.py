@@ -11,15 +11,14 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.admin import site
 from django.contrib.auth import authenticate
-from django.contrib.auth.forms import SetPasswordForm
 from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_login_failed
-from django.contrib.auth.views import PasswordResetConfirmView, redirect_to_login
+from django.contrib.auth.views import redirect_to_login
 from django.core import signing
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse, reverse_lazy
+from django.urls import reverse
 from django.utils.crypto import constant_time_compare, salted_hmac
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
@@ -150,34 +149,6 @@ def locked_out(request: HttpRequest, response: HttpResponse, credentials: Any) -
     """What is answered to who failed too often."""
     minutes = round(settings.AXES_COOLOFF_TIME.total_seconds() / 60)
     return render(request, "account/locked_out.html", {"minutes": minutes}, status=429)
-
-
-class NewPassword(SetPasswordForm):
-    """Twice, in the look of the other forms."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for field in self.fields.values():
-            field.widget.attrs["class"] = " ".join(BASE_INPUT_CLASSES)
-
-
-class SetPassword(PasswordResetConfirmView):
-    """Where somebody who was invited sets their password; the link to it works once."""
-
-    template_name = "account/set_password.html"
-    form_class = NewPassword
-    success_url = reverse_lazy("admin:login")
-    title = "Set your password"
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        context = super().get_context_data(**kwargs)
-        return {**site.each_context(self.request), **context}
-
-    def form_valid(self, form: Any) -> HttpResponse:
-        response = super().form_valid(form)
-        note(self.request, form.user, "set a password")
-        messages.success(self.request, f"Your password is set. Sign in as {form.user}.")
-        return response
 
 
 @never_cache

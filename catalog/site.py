@@ -1,10 +1,12 @@
 """The back office: Django's admin, for the business that somebody looks at, in its own time zone."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import wraps
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
@@ -18,9 +20,11 @@ from unfold.sites import UnfoldAdminSite
 
 from catalog.authentication import Access
 from catalog.back_office import ShopAdmin
+from catalog.failures import remember_browser
 from catalog.platform_admin import PlatformAdmin
 from catalog.signing_in import SignIn, knows_password, note
 from catalog.staff import access_in, businesses_of, choose_business, wants_second_step
+from orders_project.clock import database_now
 
 View = Callable[..., HttpResponseBase]
 
@@ -46,7 +50,12 @@ class BackOffice(UnfoldAdminSite):
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         response = super().login(request, extra_context)
-        if request.method == "POST" and response.status_code == 302 and wants_second_step(request.user):
+        if request.method != "POST" or response.status_code != 302:
+            return response
+        assert isinstance(request.user, User)
+        request.session.set_expiry(database_now() + timedelta(seconds=settings.SESSION_COOKIE_AGE))
+        remember_browser(response, request.user)
+        if wants_second_step(request.user):
             link = '<a href="{}" class="font-semibold underline">Turn on the second step</a>'
             says = format_html(f"Your password alone opens all of this. {link}.", reverse("staff:second_step"))
             messages.warning(request, says)

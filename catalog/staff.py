@@ -23,7 +23,7 @@ from catalog.authentication import Access, access_of_person
 from catalog.errors import NotAllowed
 from catalog.models import Business, Membership
 from catalog.people import rights_of
-from catalog.rights import DOING, Right
+from catalog.rights import Right
 from orders_project.errors import DomainError
 
 View = Callable[..., HttpResponseBase]
@@ -77,6 +77,16 @@ def access_in(request: HttpRequest) -> Access:
             found = admit_person(user, None)  # the one that was chosen is theirs no more
         request.access = found  # type: ignore[attr-defined]
     return found
+
+
+def access_with(request: HttpRequest, right: Right) -> Access:
+    """As `access_in`, for who has the right. Raises PermissionDenied for others."""
+    access = access_in(request)
+    try:
+        access.check(right)
+    except NotAllowed as error:
+        raise PermissionDenied(error.detail) from error
+    return access
 
 
 def choose_business(request: HttpRequest) -> None:
@@ -141,15 +151,15 @@ def staff_action(right: Right | None) -> Callable[[Callable[..., str]], View]:
     def decorate(view: Callable[..., str]) -> View:
         @wraps(view)
         def action(request: HttpRequest, access: Access, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            if right is not None and right not in access.rights:
-                raise PermissionDenied(f"Your role doesn't let you {DOING[right]}.")
+            if right is not None:
+                access.check(right)
             try:
                 messages.success(request, view(request, access, *args, **kwargs))
             except DomainError as error:
                 messages.error(request, error.detail)
             return HttpResponseRedirect(_back(request))
 
-        return never_cache(require_POST(_for_staff(action, back=_back)))
+        return never_cache(require_POST(_for_staff(_refusing(action), back=_back)))
 
     return decorate
 

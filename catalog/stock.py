@@ -3,18 +3,14 @@ line in the ledger."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import F
-from django.db.models.expressions import RawSQL
-from django.db.models.sql import UpdateQuery
-
+from catalog.channels import Channel
 from catalog.live import feed
-from catalog.models import Stock, StockMovement
+from catalog.models import StockMovement
 from orders_project.ids import new_id_text
 from orders_project.rows import Insert, insert, prepared, select
 
@@ -23,7 +19,10 @@ Kind = StockMovement.Kind
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A change of one product's counters, in units, at an instant, and the order it is for, if any."""
+    """A change of one product's counters, in units, at an instant, and the order it is for, if any.
+
+    What is promised through a `channel` leaves the units on the shelf that are kept back from it.
+    """
 
     product_id: UUID
     kind: Kind
@@ -31,6 +30,7 @@ class Move:
     stock_delta: int = 0
     reserved_delta: int = 0
     order_id: UUID | None = None
+    channel: Channel | None = None
 
 
 class ShelfShort(Exception):
@@ -61,11 +61,10 @@ def move(
     insert(*also, _ledger(business_id, moves, actor, reason, idempotency_key))
     if not moves:
         return
-    deltas: defaultdict[UUID, tuple[int, int]] = defaultdict(lambda: (0, 0))
+    changes: defaultdict[UUID, _Change] = defaultdict(_Change)
     for line in moves:
-        stock_delta, reserved_delta = deltas[line.product_id]
-        deltas[line.product_id] = (stock_delta + line.stock_delta, reserved_delta + line.reserved_delta)
-    _move_counters(business_id, deltas)
+        changes[line.product_id].add(line)
+    _move_counters(business_id, changes)
 
 
 def explain(*, business_id: UUID, moves: Iterable[Move], actor: str, reason: str) -> None:
@@ -122,63 +121,94 @@ def move_rows(
     stock_delta, reserved_delta and at. It may be a statement that changes what it returns."""
     with prepared() as cursor:
         cursor.execute(WRITE_ROWS.format(statement=statement), [*params, business_id, kind, actor, reason])
-        deltas = {product_id: (stock_delta, reserved_delta) for product_id, stock_delta, reserved_delta in cursor}
-    if deltas:
-        _move_counters(business_id, deltas)
-
-
-def _move_counters(business_id: UUID, deltas: Mapping[UUID, tuple[int, int]]) -> None:
-    """Move each counter by its deltas: one conditional UPDATE, the guard in its WHERE, for all the products
-    that move alike."""
-    if len(deltas) > 1:
-        # In key order, whatever the order of the cart: two carts with the same goods can't deadlock.
-        select(LOCK, business_id, list(deltas))
-    alike: defaultdict[tuple[int, int], list[UUID]] = defaultdict(list)
-    for product_id, amounts in deltas.items():
-        alike[amounts].append(product_id)
-    for (stock_delta, reserved_delta), product_ids in alike.items():
-        sql, parameters = _guarded_update(business_id, product_ids, stock_delta, reserved_delta)
-        with prepared() as cursor:
-            cursor.execute(sql, parameters)
-            if cursor.rowcount < len(product_ids):
-                raise ShelfShort
-    feed.touch_products(business_id, deltas)
-
-
-def _guarded_update(
-    business_id: UUID, product_ids: Sequence[UUID], stock_delta: int, reserved_delta: int
-) -> tuple[str, list[Any]]:
-    """The conditional UPDATE of counters that move alike. Django writes its SQL once, for to write it takes
-    longer than to execute it; the values are of every time."""
-    values = [stock_delta, reserved_delta, business_id, list(product_ids)]
-    return _guarded_sql(), [*values, -reserved_delta, reserved_delta - stock_delta]
-
-
-@cache
-def _guarded_sql() -> str:
-    shelves = Stock.objects.of(UUID(int=0)).filter(product_id__any_of=[])
-    update = shelves.that_allows(stock_delta=0, reserved_delta=0).query.chain(UpdateQuery)
-    update.add_update_values(  # type: ignore[attr-defined]  # chain() makes one of the class that it is given
-        {
-            "stock_quantity": F("stock_quantity") + 0,
-            "reserved_stock": F("reserved_stock") + 0,
-            "version": F("version") + RawSQL("1", ()),
+        changes = {
+            product_id: _Change(stock_delta, reserved_delta) for product_id, stock_delta, reserved_delta in cursor
         }
-    )
-    return str(update.sql_with_params()[0])
+    if changes:
+        _move_counters(business_id, changes)
 
 
-LOOK = """
-    SELECT product_id, stock_quantity - reserved_stock FROM catalog_stock
-    WHERE business_id = %s AND product_id = ANY(%s)
-"""
+@dataclass(slots=True)
+class _Change:
+    """What becomes of one product's counters, and how many units are promised up to each channel's last one."""
+
+    stock_delta: int = 0
+    reserved_delta: int = 0
+    promised: dict[Channel, int] = field(default_factory=dict)
+
+    def add(self, line: Move) -> None:
+        self.stock_delta += line.stock_delta
+        self.reserved_delta += line.reserved_delta
+        if line.channel is not None:
+            self.promised[line.channel] = self.reserved_delta - self.stock_delta
+
+
+# The guard is in the WHERE: all that is promised must be free; and so must be what is promised up to the last unit
+# of a channel, with what is kept back from it. (Of a channel without any it is NULL; greatest() passes over that.)
+MOVE = f"""
+    UPDATE catalog_stock SET
+        stock_quantity = stock_quantity + stock_delta,
+        reserved_stock = reserved_stock + reserved_delta,
+        version = version + 1
+    FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[]{", %s::bigint[]" * len(Channel)})
+        AS moved (product, stock_delta, reserved_delta, {", ".join(Channel)})
+    WHERE business_id = %s AND product_id = product
+        AND reserved_stock >= -reserved_delta
+        AND stock_quantity - reserved_stock >= greatest(
+            reserved_delta - stock_delta, {", ".join(f"{channel} + {channel.kept_from}" for channel in Channel)}
+        )
+"""  # noqa: S608  # our own
+
+
+def _move_counters(business_id: UUID, changes: Mapping[UUID, _Change]) -> None:
+    """Make these changes of the counters by one conditional UPDATE, all or nothing. Raises ShelfShort."""
+    if len(changes) > 1:
+        # In key order, whatever the order of the cart: two carts with the same goods can't deadlock.
+        select(LOCK, business_id, list(changes))
+    each = changes.values()
+    columns: list[list[int | None]] = [
+        [change.stock_delta for change in each],
+        [change.reserved_delta for change in each],
+        *([change.promised.get(channel) for change in each] for channel in Channel),
+    ]
+    with prepared() as cursor:
+        # As text, which is the same for any numbers; for lists, each size of number would be another statement.
+        cursor.execute(MOVE, [list(changes), *map(_array, columns), business_id])
+        if cursor.rowcount < len(changes):
+            raise ShelfShort
+    feed.touch_products(business_id, changes)
+
+
+def _array(numbers: Iterable[int | None]) -> str:
+    return f"{{{','.join('NULL' if number is None else str(number) for number in numbers)}}}"
+
+
+LOOK = f"""
+    SELECT product_id, stock_quantity - reserved_stock, {", ".join(channel.kept_from for channel in Channel)}
+    FROM catalog_stock WHERE business_id = %s AND product_id = ANY(%s)
+"""  # noqa: S608  # our own
 # In key order, whatever the order of the cart: two who lock the same shelves can't deadlock.
 LOCK = f"{LOOK} ORDER BY product_id FOR NO KEY UPDATE"
 
 
-def available(*, business_id: UUID, product_ids: Iterable[UUID], locked: bool = False) -> dict[UUID, int]:
-    """Units that may be promised of each product: stock less what is held.
+class Free(NamedTuple):
+    """Units of some products that may be promised: stock less what is held. And how many of them are kept back, by
+    channel, where any are."""
 
-    With `locked` the counters can't change until the transaction ends.
-    """
-    return dict(select(LOCK if locked else LOOK, business_id, list(product_ids)))
+    available: Mapping[UUID, int]
+    kept_back: Mapping[tuple[Channel, UUID], int]
+
+
+def look(*, business_id: UUID, product_ids: Iterable[UUID], locked: bool = False) -> Free:
+    """What may be promised of these products. With `locked` their counters can't change until the transaction
+    ends."""
+    shelves = select(LOCK if locked else LOOK, business_id, list(product_ids))
+    return Free(
+        {product_id: available for product_id, available, *_ in shelves},
+        {
+            (channel, product_id): units
+            for product_id, _, *kept in shelves
+            for channel, units in zip(Channel, kept, strict=True)
+            if units
+        },
+    )

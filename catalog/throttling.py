@@ -17,22 +17,27 @@ WINDOW = 60  # seconds
 
 
 def calls_left(access: Access, *, calls: int) -> int:
-    """How many of so many calls, made now, an access may make: at most API_CALLS_PER_MINUTE in each minute
-    of the clock. One counter in the cache, counted atomically.
+    """How many of so many calls, made now, an access may make: at most API_CALLS_PER_MINUTE."""
+    if access.throttle_as is None:
+        return calls
+    return left(access.throttle_as, calls=calls, most=settings.API_CALLS_PER_MINUTE)
+
+
+def left(caller: str, *, calls: int, most: int) -> int:
+    """How many of so many calls, made now, a caller may make: at most so many in each minute of the clock. One
+    counter in the cache, counted atomically.
 
     (DRF's own keeps a list of all recent calls, and loses some when two calls write it at once.)
     With the cache away calls are let through: a throttle must not stop a sale.
     """
-    if access.throttle_as is None:
-        return calls
-    counter = f"throttle:{access.throttle_as}:{int(time.time()) // WINDOW}"
+    counter = f"throttle:{caller}:{int(time.time()) // WINDOW}"
     try:
         cache.add(counter, 0, timeout=2 * WINDOW)
         counted = cache.incr(counter, calls)
     except (RedisError, ValueError):
         logger.warning("The cache is away; calls are not counted.")
         return calls
-    return max(0, min(calls, settings.API_CALLS_PER_MINUTE - (counted - calls)))
+    return max(0, min(calls, most - (counted - calls)))
 
 
 def seconds_to_wait() -> float:

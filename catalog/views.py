@@ -12,6 +12,7 @@ from rest_framework.views import APIView
 
 from catalog import alerts, services
 from catalog.authentication import access_of
+from catalog.channels import Channel
 from catalog.errors import AlertClosed, AlertNotFound, KeyReused, ProductNotFound, StockBelowReserved
 from catalog.filters import AlertFilter, ProductFilter, StockMovementFilter
 from catalog.models import Alert, Product, Stock, StockMovement
@@ -31,6 +32,12 @@ from orders_project.api.schema import ETAG, IDEMPOTENCY_KEY, IF_MATCH
 from orders_project.errors import InvalidParameter, PreconditionFailed
 
 MOST_SKUS = 100
+CHANNEL = OpenApiParameter(
+    "channel",
+    OpenApiTypes.STR,
+    enum=Channel.values,
+    description="What orders of this channel may have: units that are kept back from it are not among them.",
+)
 
 
 @extend_schema(tags=["Products"])
@@ -55,16 +62,18 @@ class ProductAvailability(APIView):
 
     @extend_schema(
         tags=["Availability"],
-        parameters=[ETAG],
+        parameters=[CHANNEL, ETAG],
         responses={200: AvailabilitySerializer, **refusals(ProductNotFound)},
     )
     def get(self, request: Request, product_id: Any) -> Response:
-        check_parameters(request, set())
+        check_parameters(request, {"channel"})
+        channel = _channel_in(request)
         shelves = Stock.objects.of(access_of(request).business.id).select_related("product")
         shelf = shelves.filter(product_id=product_id).first()
         if shelf is None:
             raise ProductNotFound("There is no such product.", product=str(product_id))
-        return Response(AvailabilitySerializer(shelf).data, headers=etag(shelf.version))
+        shown = AvailabilitySerializer(shelf, context={"channel": channel})
+        return Response(shown.data, headers=etag(shelf.version))
 
 
 class AvailabilityList(APIView):
@@ -78,12 +87,14 @@ class AvailabilityList(APIView):
                 OpenApiTypes.STR,
                 required=True,
                 description=f"Up to {MOST_SKUS} SKUs, separated by commas.",
-            )
+            ),
+            CHANNEL,
         ],
         responses={200: AvailabilitySerializer(many=True), **refusals()},
     )
     def get(self, request: Request) -> Response:
-        check_parameters(request, {"sku"})
+        check_parameters(request, {"sku", "channel"})
+        channel = _channel_in(request)
         skus = [sku.strip() for sku in request.query_params.get("sku", "").split(",") if sku.strip()]
         if not 0 < len(skus) <= MOST_SKUS:
             raise InvalidParameter(
@@ -91,7 +102,20 @@ class AvailabilityList(APIView):
             )
         shelves = Stock.objects.of(access_of(request).business.id).select_related("product")
         found = shelves.filter(product__sku__in=skus).order_by("product__sku")
-        return Response(AvailabilitySerializer(found, many=True).data)
+        shown = AvailabilitySerializer(found, many=True, context={"channel": channel})
+        return Response(shown.data)
+
+
+def _channel_in(request: Request) -> Channel | None:
+    """The channel that somebody asks for; none is any. Raises InvalidParameter."""
+    channel = request.query_params.get("channel")
+    if channel is None:
+        return None
+    if channel not in Channel.values:
+        raise InvalidParameter(
+            f"A channel is one of {', '.join(Channel.values)}.", parameter="channel", one_of=Channel.values
+        )
+    return Channel(channel)
 
 
 class StockAdjustments(APIView):

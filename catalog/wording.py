@@ -41,10 +41,15 @@ def share(fraction: float | None) -> str:
     return DASH if fraction is None else f"{100 * fraction:.1f} %"
 
 
+def person(username: str) -> str:
+    """The actor that somebody is, as ledgers and timelines keep it."""
+    return f"person:{username}"
+
+
 def who(actor: str) -> str:
-    """By whom something was done: by ada, by the key Website, or, if a job did it, by Holdfast."""
+    """By whom something was done: by ada, by the key Website, by stripe, or, if a job did it, by Holdfast."""
     kind, _, name = actor.partition(":")
-    return {"person": name, "key": f"the key {name}", "job": "Holdfast"}.get(kind, actor)
+    return {"person": name, "provider": name, "key": f"the key {name}", "job": "Holdfast"}.get(kind, actor)
 
 
 def spoken(code: str) -> str:

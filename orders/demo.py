@@ -13,13 +13,13 @@ from typing import Any
 
 from django.db import transaction
 
+from catalog.channels import Channel
 from catalog.models import Business, Product
 from catalog.services import add_product, adjust_stock, receive_stock
 from customers import services as customers
 from customers.services import Buyer, Person
 from orders import services
 from orders.demo_names import EMAIL_HOSTS, FIRST_NAMES, LAST_NAMES, PLACES, PRODUCTS
-from orders.lifecycle import Channel
 from orders.models import Order
 from orders.services import Line, Placed, Placement, Receipt
 from orders_project.rows import insert

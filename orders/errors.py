@@ -63,6 +63,12 @@ class DuplicateOrder(DomainError):
     }
 
 
+class TooManyOpenOrders(DomainError):
+    code = "too_many_open_orders"
+    title = "Too many orders of this customer wait for their payment"
+    example = {"customer": "01939f2e-6b7c-7cc3-98c4-dc0c0c07398f", "open": 50, "allowed": 50}
+
+
 class KeyInFlight(DomainError):
     code = "idempotency_key_in_flight"
     title = "A request with this Idempotency-Key is being answered right now"
@@ -178,3 +184,56 @@ class TooManyOrders(DomainError):
     status = 422
     title = "These are too many orders at once"
     example = {"most": 10000}
+
+
+class InvalidSignature(DomainError):
+    code = "invalid_signature"
+    status = 401
+    title = "The message isn't signed by this payment source"
+    example = {"scheme": "Webhook-Signature"}
+
+
+class MessageIdReused(DomainError):
+    code = "message_id_reused"
+    status = 422
+    title = "Another message had this webhook-id"
+    example = {"message_id": "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W"}
+
+
+class PaymentSourceNotFound(DomainError):
+    code = "payment_source_not_found"
+    status = 404
+    title = "There is no such payment source"
+    example = {"source": "01939f2e-6b7c-7cc3-98c4-dc0c0c07398f"}
+
+
+class PaymentNoticeNotFound(DomainError):
+    code = "payment_notice_not_found"
+    status = 404
+    title = "There is no such payment notice"
+    example = {"notice": "01939f2e-6b7c-7cc3-98c4-dc0c0c07398f"}
+
+
+class PaymentNoticeSettled(DomainError):
+    code = "payment_notice_settled"
+    title = "Nothing is left to do about this payment notice"
+    example = {"outcome": "done", "settled_at": "2026-11-23T10:15:00Z"}
+
+
+class PaymentNoticeNotDone(DomainError):
+    code = "payment_notice_not_done"
+    title = "What it tells still can't be done"
+    example = {"outcome": "refused", "reason": "payment_mismatch"}
+
+
+class WebhookNotFound(DomainError):
+    code = "webhook_not_found"
+    status = 404
+    title = "There is no such webhook"
+    example = {"webhook": "01939f2e-6b7c-7cc3-98c4-dc0c0c07398f"}
+
+
+class WebhookFailed(DomainError):
+    code = "webhook_failed"
+    title = "The address did not take it"
+    example = {"webhook": "01939f2e-6b7c-7cc3-98c4-dc0c0c07398f", "answered": 500}

@@ -5,7 +5,9 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 
 from catalog.authentication import access_of
-from orders.lifecycle import PAYMENT_OF, Channel, PaymentStatus, Status
+from catalog.channels import Channel
+from catalog.models import LONGEST_SKU
+from orders.lifecycle import PAYMENT_OF, PaymentStatus, Status
 from orders.models import Order
 from orders_project.api.filters import AmountFilter, InstantFilter
 
@@ -29,7 +31,7 @@ class OrderFilter(django_filters.FilterSet):
     payment_status = ChoicesFilter(choices=PaymentStatus.choices, help_text="One or more, separated by commas.")
     channel = ChoicesFilter(choices=Channel.choices, help_text="One or more, separated by commas.")
     customer = django_filters.UUIDFilter(field_name="customer_id")
-    sku = django_filters.CharFilter(method="having_sku", max_length=64)
+    sku = django_filters.CharFilter(method="having_sku", max_length=LONGEST_SKU)
     created_after = InstantFilter(field_name="created_at", lookup_expr="gte")
     created_before = InstantFilter(field_name="created_at", lookup_expr="lt")
     min_total = AmountFilter(field_name="total", lookup_expr="gte")

@@ -159,6 +159,15 @@ INVARIANTS = {
         ) AS timeline ON timeline.order_id = orders.id
         WHERE (orders.version, orders.version) IS DISTINCT FROM (events::int, latest)
     """,
+    "I11 what happened is queued for all who are to be told": """
+        SELECT event.id, format('%s, version %s of order %s, for %s', kind, version, event.order_id, url)
+        FROM orders_webhookendpoint AS endpoint
+        JOIN orders_orderevent AS event ON event.business_id = endpoint.business_id
+            AND event.at > endpoint.created_at + interval '1 minute'
+            AND event.at > clock_timestamp() - interval '1 day'
+        WHERE closed_at IS NULL AND NOT EXISTS (
+            SELECT FROM orders_webhookdelivery WHERE endpoint_id = endpoint.id AND event_id = event.id)
+    """,
     "I12 the payment status is what was captured less what was refunded": """
         SELECT orders.id, format(
             '%s %s: %s captured of %s, %s refunded%s', number, payment_status,
@@ -235,6 +244,8 @@ INVARIANTS = {
             ("orders_orderevent", "id", "order_id", "orders_order"),
             ("orders_payment", "id", "order_id", "orders_order"),
             ("orders_shipment", "id", "order_id", "orders_order"),
+            ("orders_webhookdelivery", "event_id", "event_id", "orders_orderevent"),
+            ("orders_webhookdelivery", "event_id", "endpoint_id", "orders_webhookendpoint"),
         )
     ),
     "I14 payments and active holds belong to an order": """
@@ -266,6 +277,8 @@ OF_ONE_BUSINESS = (
             "orders_orderitem",
             "orders_payment",
             "orders_shipment",
+            "orders_webhookdelivery",
+            "orders_webhookendpoint",
         )
     )
 )

@@ -23,12 +23,6 @@ class PaymentStatus(models.TextChoices):
     REFUNDED = "refunded"
 
 
-class Channel(models.TextChoices):
-    WHATSAPP = "whatsapp", "WhatsApp"
-    INSTAGRAM = "instagram", "Instagram"
-    WEBSITE = "website"
-
-
 class CancelReason(models.TextChoices):
     """Reasons that the house itself gives; people may write any other."""
 

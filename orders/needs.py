@@ -8,6 +8,7 @@ from orders.querysets import OrderQuerySet
 SOON = timedelta(minutes=3)
 TOO_LONG = timedelta(days=3)  # from packing to the door
 LATELY = timedelta(days=30)
+A_WHILE = timedelta(minutes=10)  # in which what fails now and then is over
 
 # What staff look for: what it is called, and which orders it means now.
 NEEDS: Mapping[str, tuple[str, Callable[[OrderQuerySet, datetime], OrderQuerySet]]] = {

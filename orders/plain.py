@@ -15,8 +15,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from catalog.channels import Channel
 from customers.services import Buyer
-from orders.lifecycle import Channel
 from orders.serializers import LARGEST_QUANTITY, MOST_LINES, MOST_ROWS
 from orders.services import Line, Placement, Receipt
 from orders_project.api.fields import Money

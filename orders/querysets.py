@@ -19,7 +19,16 @@ from customers.models import Customer
 from orders.lifecycle import SOLD, PaymentStatus, Status
 
 if TYPE_CHECKING:
-    from orders.models import BulkRow, BulkRun, Discrepancy, Order  # noqa: F401  (type arguments)
+    from orders.models import (  # noqa: F401  (type arguments)
+        BulkRow,
+        BulkRun,
+        Discrepancy,
+        Order,
+        PaymentNotice,
+        PaymentSource,
+        WebhookDelivery,
+        WebhookEndpoint,
+    )
 
 FEW = 1000  # matches that are fetched one by one rather than looked for in the list
 
@@ -178,3 +187,80 @@ class BulkRowQuerySet(models.QuerySet["BulkRow"]):
         """The next one that nobody else is doing, locked until the transaction ends."""
         rows = self.waiting().order_by("position")
         return rows.select_for_update(no_key=True, skip_locked=True, of=("self",)).first()
+
+
+class PaymentSourceQuerySet(models.QuerySet["PaymentSource"]):
+    def of(self, business_id: UUID) -> PaymentSourceQuerySet:
+        return self.filter(business_id=business_id)
+
+    def open(self) -> PaymentSourceQuerySet:
+        """Sources whose messages are taken."""
+        return self.filter(closed_at__isnull=True)
+
+
+class PaymentNoticeQuerySet(models.QuerySet["PaymentNotice"]):
+    def of(self, business_id: UUID) -> PaymentNoticeQuerySet:
+        return self.filter(business_id=business_id)
+
+    def waiting(self) -> PaymentNoticeQuerySet:
+        """Notices of what could not be done yet."""
+        return self.filter(outcome="waiting")
+
+    def due(self, now: datetime) -> PaymentNoticeQuerySet:
+        """Waiting notices whose time for another try has come."""
+        return self.waiting().filter(next_try_at__lte=now)
+
+    def unmatched(self) -> PaymentNoticeQuerySet:
+        """Notices that were refused, and that nobody has seen to."""
+        return self.filter(outcome="refused", settled_at__isnull=True)
+
+    def take(self, now: datetime) -> PaymentNotice | None:
+        """The next due one, in the order in which they came, that nobody else is doing; it is locked until the
+        transaction ends."""
+        rows = self.due(now).order_by("received_at", "id")
+        return rows.select_for_update(no_key=True, skip_locked=True, of=("self",)).first()
+
+
+class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
+    def of(self, business_id: UUID) -> WebhookEndpointQuerySet:
+        return self.filter(business_id=business_id)
+
+    def open(self) -> WebhookEndpointQuerySet:
+        """Endpoints that are told of what happens."""
+        return self.filter(closed_at__isnull=True)
+
+    def failing(self, since: datetime) -> WebhookEndpointQuerySet:
+        """Open endpoints that nothing has got through to since then, or for longer."""
+        return self.open().filter(failing_since__lte=since)
+
+    def with_something_due(self, now: datetime) -> WebhookEndpointQuerySet:
+        """Open endpoints that don't rest, and that something waits for."""
+        awake = self.open().exclude(rests_until__gt=now)
+        return awake.filter(Exists(_deliveries().due(now).filter(endpoint=OuterRef("pk"))))
+
+
+def _deliveries() -> WebhookDeliveryQuerySet:
+    deliveries: WebhookDeliveryQuerySet = apps.get_model("orders", "WebhookDelivery").objects.all()
+    return deliveries
+
+
+class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
+    def of(self, business_id: UUID) -> WebhookDeliveryQuerySet:
+        return self.filter(business_id=business_id)
+
+    def waiting(self) -> WebhookDeliveryQuerySet:
+        """Deliveries that are neither done nor given up."""
+        return self.filter(next_try_at__isnull=False)
+
+    def due(self, now: datetime) -> WebhookDeliveryQuerySet:
+        """Deliveries whose time for a try has come."""
+        return self.filter(next_try_at__lte=now)
+
+    def first_of_their_orders(self) -> WebhookDeliveryQuerySet:
+        """Deliveries before which nothing of the same order waits for the same endpoint."""
+        earlier = _deliveries().waiting().filter(sequence__lt=OuterRef("sequence"))
+        return self.filter(~Exists(earlier.filter(endpoint=OuterRef("endpoint"), order=OuterRef("order"))))
+
+    def lock(self) -> WebhookDeliveryQuerySet:
+        """Lock the rows until the transaction ends, but for those that somebody else has locked."""
+        return self.select_for_update(no_key=True, skip_locked=True, of=("self",))

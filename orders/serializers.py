@@ -6,8 +6,10 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from catalog.channels import Channel
+from catalog.models import LONGEST_SKU
 from customers.serializers import BuyerSerializer
-from orders.lifecycle import CancelReason, Channel, PaymentStatus, Status
+from orders.lifecycle import CancelReason, PaymentStatus, Status
 from orders.models import Order, OrderEvent, OrderItem, Payment, Shipment
 from orders_project.api.fields import Choice, Email, Money, Phone, Text, WholeNumber, YesNo
 from orders_project.api.reading import usable_key
@@ -115,7 +117,7 @@ class OrderEventSerializer(serializers.ModelSerializer[OrderEvent]):
 class LineSerializer(serializers.Serializer[Any]):
     default_error_messages = {"invalid": 'An item looks like {{"sku": "MUG-01", "quantity": 1}}.'}
 
-    sku = Text(max_length=64, required=False)
+    sku = Text(max_length=LONGEST_SKU, required=False)
     product = serializers.UUIDField(required=False)
     quantity = WholeNumber(min_value=1, max_value=LARGEST_QUANTITY)
 

@@ -12,7 +12,7 @@ from django.db import connection
 from catalog.jobs import for_each, job, run_for_each
 from catalog.models import Business
 from catalog.watching import watch_jobs
-from orders import bulk, tidying, watching
+from orders import bulk, payment_notices, tidying, watching, webhooks
 from orders.models import Order
 from orders.reconciliation import reconcile
 from orders.services import SWEEP_BATCH, expire_in_batches
@@ -56,6 +56,20 @@ def _sweep_apart(businesses: Sequence[UUID], now: datetime, bad: BadOrders) -> i
 def do_bulk_runs() -> int:
     """Do what waits in the bulk runs that people confirmed. Asked for by beat, and when a run is confirmed."""
     return bulk.work()
+
+
+@shared_task
+@job("payment-notices")
+def try_payment_notices() -> int:
+    """Try once more what payment providers told too early."""
+    return payment_notices.try_again_those_due()
+
+
+@shared_task
+@job("webhooks")
+def send_webhooks() -> int:
+    """Tell other programs what happened to the orders. Safe to run twice at once."""
+    return webhooks.work()
 
 
 @shared_task

@@ -13,8 +13,9 @@ from django.contrib.sessions.models import Session
 from django.db.models import QuerySet
 
 from catalog.models import Alert, Business, JobRun, StockMovement
+from orders import webhooks
 from orders.lifecycle import SOLD, CancelReason, Status
-from orders.models import BulkRun, Order
+from orders.models import BulkRun, Order, PaymentNotice, WebhookDelivery
 from orders.services import cancel, expire_in_batches, find_order
 from orders.services.bad_orders import BAD_ORDER, BadOrders
 from orders_project.rows import select
@@ -91,6 +92,7 @@ def clean_up(*, now: datetime) -> int:
         cleaned = _expire_overdue(now, bad)
         for business_id in Business.objects.values_list("id", flat=True):
             cleaned += _call_off_drafts(business_id=business_id, now=now, bad=bad)
+            cleaned += webhooks.give_up_old(business_id=business_id, now=now)
         cleaned += sum(_delete(rows) for rows in _past_keep_time(now))
     return cleaned
 
@@ -105,6 +107,8 @@ def _past_keep_time(now: datetime) -> list[QuerySet[Any]]:
         Session.objects.filter(expire_date__lt=now),
         BulkRun.objects.filter(ended_at__lt=kept_since["bulk_runs"]),
         BulkRun.objects.unconfirmed().filter(created_at__lt=now - UNCONFIRMED_FOR),
+        PaymentNotice.objects.filter(settled_at__lt=kept_since["payment_notices"]),
+        WebhookDelivery.objects.filter(queued_at__lt=kept_since["webhooks"]),
     ]
 
 

@@ -18,11 +18,12 @@ from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote
 
 import msgspec
+from csp.middleware import CSPMiddleware
 from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
 from django.core.handlers.wsgi import WSGIRequest
 from django.db import close_old_connections, connection
-from django.http import HttpResponse
+from django.http import HttpResponse, UnreadablePostError
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.security import SecurityMiddleware
 from prometheus_client import Histogram
@@ -30,6 +31,7 @@ from prometheus_client import Histogram
 from orders_project.api.problem import MEDIA_TYPE, headers_of, problem, refusal_of
 from orders_project.errors import Busy, DomainError
 from orders_project.group_commit import GroupCommit, QueueFull
+from orders_project.headers import told_to_browsers
 from orders_project.logs import about
 from orders_project.request_log import note, request_id, subjects
 
@@ -37,6 +39,7 @@ ASCII = "".join(map(chr, range(128)))
 
 MOST_WAITING = 4000  # requests of one lane; more are told to come back
 PAUSE = 1.0  # seconds without work, after which a connection may have broken meanwhile
+SLOWEST_BODY = 60.0  # seconds in which a client must have sent a body; who is slower holds a thread for nothing
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -112,7 +115,7 @@ class Express:
         if scope["type"] == "websocket":
             await self._sockets(scope, receive, send)
             return
-        scope = _cleaned(scope)
+        scope, receive = _cleaned(scope), _whole(scope, receive)
         for served in self._lanes:
             path = served.path.fullmatch(scope["path"]) if scope["method"] == served.lane.method else None
             if path is not None:
@@ -120,7 +123,7 @@ class Express:
                 if answer is not None:
                     await _send(answer, send)
                     return
-        await self._django(scope, _coroutine(receive), send)
+        await self._django(scope, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         background = asyncio.create_task(self._background())
@@ -189,7 +192,10 @@ class _Served(Generic[Asked]):
         key = _key(scope, headers, self.lane.largest_body)
         if key is None or front is None:
             return None, receive
-        body, receive = await _read(receive)
+        try:
+            body, receive = await _read(receive)
+        except UnreadablePostError as error:
+            return refusal(refusal_of(error)), receive
         asked = self.lane.read(Plain(path, key, headers, body))
         if asked is None:
             return None, receive
@@ -247,16 +253,19 @@ def _front(host: bytes | None, scheme: str, forwarded: bytes | None) -> dict[str
     if forwarded is not None:
         environ[_FORWARDED] = forwarded.decode("latin-1")
     request = WSGIRequest(environ)
-    security = SecurityMiddleware(lambda _: HttpResponse())
     try:
         request.get_host()
-        if security.process_request(request) is not None:
-            return None
+        response = _middleware(request)
     except SuspiciousOperation:
         return None
-    response = security.process_response(request, HttpResponse())
-    response = XFrameOptionsMiddleware(lambda _: response).process_response(request, response)
+    if response.status_code != 200:
+        return None
     return {name: value for name, value in response.items() if name != "Content-Type"}
+
+
+_middleware: Any = SecurityMiddleware(
+    CSPMiddleware(XFrameOptionsMiddleware(told_to_browsers(lambda _: HttpResponse())))
+)
 
 
 async def _read(receive: Receive) -> tuple[bytes, Receive]:
@@ -272,11 +281,29 @@ async def _read(receive: Receive) -> tuple[bytes, Receive]:
     return b"".join([message.get("body", b"") for message in messages]), again
 
 
-def _coroutine(receive: Receive) -> Receive:
-    """A `receive` that gives a coroutine, which a2wsgi needs; granian's gives an awaitable of its own."""
+def _whole(scope: Scope, receive: Receive) -> Receive:
+    """A `receive` that raises UnreadablePostError, as Django calls it, if the body ends before its length or takes
+    too long to come. What came of it may look like a whole one: of units=12 the first half is units=1."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + SLOWEST_BODY
+    length = dict(scope["headers"]).get(b"content-length", b"")
+    missing = int(length) if length.isdigit() else 0
+    more = True
 
     async def received() -> MutableMapping[str, Any]:
-        return await receive()
+        nonlocal missing, more
+        if not more:
+            return await receive()
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            raise UnreadablePostError from None
+        missing -= len(message.get("body", b""))
+        more = bool(message.get("more_body"))
+        if missing > 0 and not more:
+            raise UnreadablePostError
+        return message
 
     return received
 

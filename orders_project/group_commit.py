@@ -12,9 +12,8 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor
 from typing import Generic, TypeVar
 
-from django.db import OperationalError
-
 from orders_project.errors import DomainError
+from orders_project.transactions import gave_up
 
 logger = logging.getLogger(__name__)
 
@@ -92,12 +91,10 @@ class GroupCommit(Generic[Key, Asked, Answer]):
     def _do_batch(self, key: Key, batch: Sequence[Asked]) -> Sequence[Answer | Exception]:
         try:
             return self._work(key, batch)
-        except (OperationalError, DomainError) as error:
-            # The database gave up or went away, or there is too much to do. To ask again for each would only
-            # prolong that.
-            return [error] * len(batch)
         except Exception as error:
-            if len(batch) == 1:
-                return [error]
+            # The database gave up or went away, or there is too much to do: to ask again for each would only
+            # prolong that.
+            if len(batch) == 1 or isinstance(error, DomainError) or gave_up(error):
+                return [error] * len(batch)
             logger.exception("A batch of %d failed; they are done one by one.", len(batch))
         return [self._do_batch(key, [asked])[0] for asked in batch]

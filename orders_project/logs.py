@@ -42,8 +42,9 @@ NOT_TO_BE_TOLD = [
         # A row that was refused. Who waits for whom in a deadlock, and in which statement, may be read.
         (r"\b(DETAIL|CONTEXT):  (?!Process |while |SQL ).*?(?=\n\n|\n[A-Z]+:  |\Z)", r"\1:  …"),
         (r"\bhf_[\w-]+", "hf_…"),
+        (r"\bwhsec_[\w+/=-]+", "whsec_…"),
         (r"\b(Api-Key|Bearer|Basic)\s+[^\s'\",;]+", r"\1 …"),
-        (r"\b(Idempotency[-_]Key|sessionid|csrftoken|password)(['\"]?\s*[:=]\s*)[^\s,;)}]+", r"\1\2…"),
+        (r"\b(Idempotency[-_]Key|sessionid|csrftoken|password)(['\"]?\s*[:=]\s*|\s+(?='))[^\s,;)}]+", r"\1\2…"),
         (r"://[^\s/@]+@", "://…@"),
         (r"[\w.+-]+@[\w-]+(\.[\w-]+)+", "…@…"),
         (r"(?<![\w.-])(\+|0)[1-9][\d ()-]{6,14}\d(?![\w-])", "+…"),

@@ -34,6 +34,13 @@ def _required(name: str, why: str) -> str:
     return value
 
 
+def _days(name: str, default: int, *, at_least: int = 1) -> int:
+    days = int(os.environ.get(name, default))
+    if days < at_least:
+        sys.exit(f"{name} is {days}: the least is {at_least}.")
+    return days
+
+
 # `make run` and the tests are LOCAL even with a DATABASE_URL of their own.
 LOCAL = _flag("HOLDFAST_LOCAL", default=not os.environ.get("DATABASE_URL"))
 DEBUG = _flag("DEBUG", default=False)
@@ -86,7 +93,7 @@ MIDDLEWARE = [
     "orders_project.request_log.RequestLog",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
-    "orders_project.headers.permissions_policy",
+    "orders_project.headers.told_to_browsers",
     "orders_project.body_limit.body_limit",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "orders_project.api.middleware.StripTrailingSlash",
@@ -132,6 +139,7 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",  # the first: who is locked out isn't even asked for a password
     "django.contrib.auth.backends.ModelBackend",
@@ -175,6 +183,11 @@ def _database(url: str) -> dict[str, Any]:
         "CONN_MAX_AGE": 0,  # the pool keeps them
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
+            # A server that vanished without a word is given up after 20 seconds.
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 2,
+            "tcp_user_timeout": 20_000,
             **options,
             "options": f"{options.get('options', '')} {session}".strip(),
             "server_side_binding": True,  # values travel apart from the SQL, so that it can be prepared
@@ -223,6 +236,8 @@ CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 SCHEDULE = {
     "payment-timeout": ("orders.tasks.expire_due_orders", 5),
     "bulk-runs": ("orders.tasks.do_bulk_runs", 5),
+    "webhooks": ("orders.tasks.send_webhooks", 3),
+    "payment-notices": ("orders.tasks.try_payment_notices", 10),
     "stock-watch": ("orders.tasks.watch_shops", 15),
     "stock-minutes": ("reservations.tasks.fold_minutes", 20),
     "stuck-reservations": ("orders.tasks.free_stuck_reservations", 300),
@@ -245,11 +260,13 @@ CELERY_BEAT_SCHEDULE = {
 
 # For how many days the clean-up keeps what nobody needs any more.
 RETENTION_DAYS = {
-    "drafts": int(os.environ.get("KEEP_DRAFTS_DAYS", "30")),  # since anybody touched them
-    "job_runs": int(os.environ.get("KEEP_JOB_RUNS_DAYS", "3")),
-    "alerts": int(os.environ.get("KEEP_ALERTS_DAYS", "180")),  # since they closed
-    "bulk_runs": int(os.environ.get("KEEP_BULK_RUNS_DAYS", "30")),  # since they ended
-    "minutes": int(os.environ.get("KEEP_MINUTES_DAYS", "90")),  # the charts of stock health
+    "drafts": _days("KEEP_DRAFTS_DAYS", 30),  # since anybody touched them
+    "job_runs": _days("KEEP_JOB_RUNS_DAYS", 3),
+    "alerts": _days("KEEP_ALERTS_DAYS", 180),  # since they closed
+    "bulk_runs": _days("KEEP_BULK_RUNS_DAYS", 30),  # since they ended
+    "payment_notices": _days("KEEP_PAYMENT_NOTICES_DAYS", 90),  # since nothing was left to do
+    "minutes": _days("KEEP_MINUTES_DAYS", 90),  # the charts of stock health
+    "webhooks": _days("KEEP_WEBHOOKS_DAYS", 30, at_least=4),  # what was told to whom, which is tried for three
 }
 
 # --- WebSocket -------------------------------------------------------------------------------
@@ -330,6 +347,8 @@ REST_FRAMEWORK = {
 
 # Of one key. A shop's website sells through one key, so a rush must fit; a runaway client must not.
 API_CALLS_PER_MINUTE = int(os.environ.get("API_CALLS_PER_MINUTE", "600000"))
+# To one payment source from one address: each is read before it is known who sent it.
+PAYMENT_NOTICES_PER_MINUTE = int(os.environ.get("PAYMENT_NOTICES_PER_MINUTE", "6000"))
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Holdfast API",
@@ -337,8 +356,15 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "orders_project.api.schema.close_bodies",
+    ],
     "COMPONENT_SPLIT_PATCH": False,  # what a PATCH needs, it needs
-    "TAGS": [{"name": name} for name in ("Orders", "Products", "Availability", "Stock", "Reservations", "Alerts")],
+    "TAGS": [
+        {"name": name}
+        for name in ("Orders", "Payment notices", "Products", "Availability", "Stock", "Reservations", "Alerts")
+    ],
     "AUTHENTICATION_WHITELIST": [],
     "APPEND_COMPONENTS": {
         "securitySchemes": {
@@ -347,7 +373,13 @@ SPECTACULAR_SETTINGS = {
                 "in": "header",
                 "name": "Authorization",
                 "description": "Your business's key, as `Api-Key hf_…`.",
-            }
+            },
+            "Signature": {
+                "type": "apiKey",
+                "in": "header",
+                "name": "webhook-signature",
+                "description": "`v1,` and the message's HMAC-SHA256 with the secret of its payment source.",
+            },
         }
     },
     "SECURITY": [{"ApiKey": []}],
@@ -369,12 +401,17 @@ BEHIND_PROXY = _flag("BEHIND_PROXY", default=False)
 if BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
+# Whether webhooks may go to this machine and its network, over plain HTTP and to any port, too. For tests, and
+# where all who set up webhooks may reach that network anyway.
+WEBHOOKS_TO_PRIVATE_ADDRESSES = _flag("WEBHOOKS_TO_PRIVATE_ADDRESSES", default=False)
+
 # Nothing from elsewhere, no script but from our own files, and nobody may show our pages in theirs. The back
 # office's theme needs two exceptions: Alpine evaluates what stands in its templates' attributes, and its colours
 # and widths stand in the page.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],
+        "object-src": [NONE],
         "script-src": [SELF, UNSAFE_EVAL],
         "style-src": [SELF, UNSAFE_INLINE],
         "img-src": [SELF, "data:"],
@@ -387,13 +424,24 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-SESSION_COOKIE_AGE = 12 * 3600  # a long day's work; a stolen laptop's is over the next morning
+# Browsers let no other host, and no plain HTTP, set a cookie of such a name.
+_COOKIE = "" if LOCAL else "__Host-"
+SESSION_COOKIE_NAME = f"{_COOKIE}sessionid"
+CSRF_COOKIE_NAME = f"{_COOKIE}csrftoken"
+KNOWN_BROWSER_COOKIE_NAME = f"{_COOKIE}known"
+CSRF_COOKIE_HTTPONLY = True  # our scripts send what stands in the form
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # a cookie less
+# From the sign-in on, whatever somebody does meanwhile: a long day's work; a stolen laptop's is over next morning.
+SESSION_COOKIE_AGE = 12 * 3600
 OTP_TOTP_ISSUER = "Holdfast"
 OTP_ADMIN_HIDE_SENSITIVE_DATA = True
 
-# After so many failures of one name from one address nothing more is asked for a while. In the database, so that
-# it holds without Redis too. The API knows no passwords, and is not concerned.
+# After so many failures of one name from one address, of one name or from one address, nothing more is asked for a
+# while. The API knows no passwords, and is not concerned.
 AXES_FAILURE_LIMIT = 5
+FAILURES_OF_NAME = 50
+FAILURES_OF_ADDRESS = 100
+AXES_HANDLER = "catalog.failures.Failures"
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_CLIENT_IP_CALLABLE = "catalog.signing_in.address_of"

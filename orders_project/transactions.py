@@ -20,6 +20,8 @@ LONGEST_PAUSE = 0.2  # seconds
 DEADLOCK, SERIALIZATION_FAILURE, LOCK_TIMEOUT = "40P01", "40001", "55P03"
 WORTH_ANOTHER_TRY = {DEADLOCK, SERIALIZATION_FAILURE, LOCK_TIMEOUT}
 
+READ_ONLY = "25006"  # says a server whose place another takes; Django calls it an InternalError
+
 
 def one_transaction(verb: Callable[P, R]) -> Callable[P, R]:
     """Run the verb in one transaction, all or nothing.
@@ -56,7 +58,12 @@ def sqlstate(error: BaseException) -> str | None:
     return getattr(error.__cause__, "sqlstate", None)
 
 
-def is_undone(error: OperationalError) -> bool:
+def gave_up(error: BaseException) -> bool:
+    """Whether it is the database, which could not do now what it may do later."""
+    return isinstance(error, OperationalError) or sqlstate(error) == READ_ONLY
+
+
+def is_undone(error: BaseException) -> bool:
     """Whether the server itself said that it gave up, and so that nothing of the transaction is kept. Not if
     the connection broke, or the server was shut down (class 57P): the commit may have been done by then."""
     state = sqlstate(error)

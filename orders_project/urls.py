@@ -10,7 +10,8 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from catalog import views as catalog
-from catalog.signing_in import SetPassword, join
+from catalog.passwords import ForgotPassword, SetPassword
+from catalog.signing_in import join
 from customers import views as customers
 from orders import views as orders
 from orders.staff import home, refusals
@@ -28,6 +29,7 @@ api = [
     path("orders/<uuid:order_id>/shipping", orders.OrderShipping.as_view()),
     path("orders/<uuid:order_id>/events", orders.OrderEventList.as_view()),
     path("orders/stats/<uuid:business_id>", orders.OrderStats.as_view()),
+    path("payment-notices/<uuid:source_id>", orders.PaymentNotices.as_view(), name="payment_notices"),
     path("products", catalog.ProductList.as_view()),
     path("products/<uuid:product_id>/availability", catalog.ProductAvailability.as_view()),
     path("products/<uuid:product_id>/stock-adjustments", catalog.StockAdjustments.as_view()),
@@ -53,6 +55,7 @@ urlpatterns = [
     path("staff/", include("orders.staff.urls")),
     path("admin/", home.home),  # in the place of Django's list of models
     path("admin/", admin.site.urls),
+    path("forgotten/", ForgotPassword.as_view(), name="forgot_password"),
     path("welcome/<uidb64>/<token>/", SetPassword.as_view(), name="set_password"),
     path("welcome/<token>/", join, name="join"),
     path("favicon.ico", RedirectView.as_view(url=lazy(static, str)("holdfast/icon.svg"))),

@@ -40,7 +40,7 @@ def read_books(*, business_id: UUID, product_id: UUID) -> Books | None:
     Whoever moves units writes ledger and hold in the transaction that waits for the shelf. So what is read with
     the shelf locked is all of a change or nothing of it.
     """
-    stock.available(business_id=business_id, product_ids=[product_id], locked=True)
+    stock.look(business_id=business_id, product_ids=[product_id], locked=True)
     rows = select(READ, *[business_id, product_id] * 3)
     return Books(*rows[0]) if rows else None
 

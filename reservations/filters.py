@@ -6,7 +6,7 @@ import django_filters
 from django.db.models import QuerySet
 
 from catalog.authentication import access_of
-from catalog.models import Product
+from catalog.models import LONGEST_SKU, Product
 from orders_project.api.filters import InstantFilter
 from reservations.models import StockReservation
 
@@ -14,7 +14,7 @@ from reservations.models import StockReservation
 class ReservationFilter(django_filters.FilterSet):
     status = django_filters.ChoiceFilter(choices=StockReservation.Status)
     product = django_filters.UUIDFilter(field_name="product_id")
-    sku = django_filters.CharFilter(method="of_sku", max_length=64)
+    sku = django_filters.CharFilter(method="of_sku", max_length=LONGEST_SKU)
     order = django_filters.UUIDFilter(field_name="order_id")
     expires_before = InstantFilter(method="over_before")
 

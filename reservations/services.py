@@ -15,28 +15,32 @@ from django.db import connection
 from django.db.models import Case, Value, When
 
 from catalog import stock
-from catalog.stock import Kind, Move, ShelfShort
+from catalog.channels import Channel
+from catalog.stock import Free, Kind, Move, ShelfShort
 from orders_project.ids import new_id_text
 from orders_project.rows import Insert
 from reservations.models import StockReservation
 from reservations.querysets import StockReservationQuerySet
 
-__all__ = ["Shelf", "ShelfShort", "Shortage", "Wanted"]
+__all__ = ["Free", "Shelf", "ShelfShort", "Shortage", "Wanted"]
 
 Status = StockReservation.Status
 
 Units = Mapping[UUID, int]  # of each product
+NOTHING: Units = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Units of one product to hold for an order, from one instant until another."""
+    """Units of one product to hold for an order, from one instant until another; newly promised through a channel,
+    or (None) taken back for who had them."""
 
     order_id: UUID
     product_id: UUID
     quantity: int
     since: datetime
     expires_at: datetime
+    channel: Channel | None = None
     id: str = field(default_factory=new_id_text)  # of the hold, unless an ended one is made anew
 
 
@@ -52,19 +56,25 @@ class Shortage:
 class Shelf:
     """What is free to promise of some products, counted down as orders are admitted one after the other."""
 
-    def __init__(self, available: Units) -> None:
-        self._available = dict(available)
+    def __init__(self, free: Free) -> None:
+        self._available = dict(free.available)
+        self._kept_back = free.kept_back
 
-    def admit(self, units: Units) -> list[Shortage]:
-        """Take these units off the shelf, all of them or none; returns what there is too little of."""
-        short = [
-            Shortage(product_id, requested=quantity, available=self._available[product_id])
-            for product_id, quantity in units.items()
-            if quantity > self._available[product_id]
-        ]
+    def admit(self, units: Units, *, channel: Channel | None = None, held: Units = NOTHING) -> list[Shortage]:
+        """Take these units off the shelf, all of them or none; returns what there is too little of.
+
+        What is kept back from the `channel` stays there. What the order has `held` so far is its own.
+        """
+        short = []
+        for product_id, quantity in units.items():
+            had = held.get(product_id, 0)
+            kept_back = self._kept_back.get((channel, product_id), 0) if channel else 0
+            left = max(0, self._available[product_id] - kept_back)
+            if quantity - had > left:
+                short.append(Shortage(product_id, requested=quantity, available=had + left))
         if not short:
             for product_id, quantity in units.items():
-                self._available[product_id] -= quantity
+                self._available[product_id] -= quantity - held.get(product_id, 0)
         return short
 
     def put_back(self, units: Units) -> None:
@@ -89,11 +99,11 @@ def look_at_shelf(
     can't keep goods off the shelf. What `for_orders` hold stays theirs, however late they are.
     """
     if locked:
-        stock.available(business_id=business_id, product_ids=product_ids, locked=True)
+        stock.look(business_id=business_id, product_ids=product_ids, locked=True)
         _take_back_overdue(
             business_id=business_id, product_ids=product_ids, spared=for_orders, actor=actor, now=now
         )
-    return Shelf(stock.available(business_id=business_id, product_ids=product_ids))
+    return Shelf(stock.look(business_id=business_id, product_ids=product_ids))
 
 
 def any_overdue(*, product_ids: Collection[UUID], now: datetime) -> bool:
@@ -121,7 +131,14 @@ def reserve(*, business_id: UUID, wanted: Sequence[Wanted], actor: str, also: Se
         business_id=business_id,
         also=[*also, _new_holds(business_id, wanted)],
         moves=[
-            Move(hold.product_id, Kind.RESERVED, hold.since, reserved_delta=hold.quantity, order_id=hold.order_id)
+            Move(
+                hold.product_id,
+                Kind.RESERVED,
+                hold.since,
+                reserved_delta=hold.quantity,
+                order_id=hold.order_id,
+                channel=hold.channel,
+            )
             for hold in wanted
         ],
         actor=actor,
@@ -160,6 +177,7 @@ def change_holds(
     order_id: UUID,
     held: Units,
     units: Units,
+    channel: Channel,
     expires_at: datetime,
     actor: str,
     now: datetime,
@@ -193,6 +211,7 @@ def change_holds(
                 now,
                 reserved_delta=difference,
                 order_id=order_id,
+                channel=channel if difference > 0 else None,
             )
             for product_id, difference in differences.items()
             if difference

@@ -14,7 +14,7 @@ from catalog.long_lists import DaysBetween, LongListAdmin
 from catalog.models import AuditEntry, Membership
 from catalog.rights import Right
 from catalog.staff import access_in
-from catalog.wording import DASH, spoken
+from catalog.wording import DASH, person, spoken
 
 ARROW = " → "
 
@@ -36,7 +36,7 @@ class ByWhom(_Exactly):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         members = Membership.objects.filter(business=access_in(request).business)
         names = members.order_by("user__username").values_list("user__username", flat=True)
-        return [(f"person:{name}", name) for name in names]
+        return [(person(name), name) for name in names]
 
 
 class OfWhatKind(_Exactly):

@@ -3,13 +3,14 @@ no business; the people of one stand on a page of ours."""
 
 from typing import Any
 
+from celery.schedules import ParseException
 from django import forms
 from django.contrib import admin
 from django.contrib.auth import admin as auth
 from django.contrib.auth.models import Group, User
 from django.http import HttpRequest
-from django_celery_beat.admin import PeriodicTaskAdmin
-from django_celery_beat.models import PeriodicTask
+from django_celery_beat.admin import CrontabScheduleAdmin, PeriodicTaskAdmin
+from django_celery_beat.models import CrontabSchedule, PeriodicTask
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminSelectWidget
@@ -18,7 +19,7 @@ from catalog.models import Business
 from catalog.places import COUNTRIES, CURRENCIES, TIME_ZONES
 
 # The libraries' own pages, in the look of the others.
-admin.site.unregister([User, Group, PeriodicTask])
+admin.site.unregister([User, Group, PeriodicTask, CrontabSchedule])
 
 
 @admin.register(User)
@@ -36,6 +37,27 @@ class GroupAdmin(auth.GroupAdmin, ModelAdmin):
 @admin.register(PeriodicTask)
 class ScheduleAdmin(PeriodicTaskAdmin):
     change_form_template = None  # theirs has a script in the page, which browsers refuse to run here
+
+
+class CrontabForm(forms.ModelForm):
+    def clean(self) -> dict[str, Any]:
+        """What celery can't read as a schedule is refused here: saving it would fail."""
+        cleaned = super().clean() or {}
+        try:
+            CrontabSchedule(**{name: value for name, value in cleaned.items() if name in TIMES}).schedule  # noqa: B018
+        except (ParseException, ValueError) as error:
+            raise forms.ValidationError(f"This is no schedule: {error}.") from error
+        return cleaned
+
+
+TIMES = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
+
+
+@admin.register(CrontabSchedule)
+class CrontabAdmin(CrontabScheduleAdmin):
+    form = CrontabForm
+    fields = (*TIMES, "timezone")  # theirs also says it in words, and fails where it is none
+    readonly_fields = ()
 
 
 CHOICES = {"country": COUNTRIES, "currency": CURRENCIES, "time_zone": TIME_ZONES}

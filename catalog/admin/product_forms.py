@@ -7,9 +7,10 @@ from django import forms
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from catalog.models import AuditEntry, Business, Product
-from catalog.services import EDITABLE, LARGEST_ADJUSTMENT, check_price, told
+from catalog.services import EDITABLE, LARGEST_ADJUSTMENT, TEXTS, check_price, told
 from catalog.wording import of, who
 from orders_project import money
+from orders_project.api.parsing import check_readable
 from orders_project.errors import InvalidRequest
 
 
@@ -32,6 +33,15 @@ class ProductForm(forms.ModelForm):
         except InvalidRequest as refused:
             raise forms.ValidationError(refused.detail) from refused
         return price
+
+    def clean(self) -> dict[str, Any]:
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        for name in cleaned.keys() & TEXTS:
+            try:
+                check_readable(name, cleaned[name])
+            except InvalidRequest as refused:
+                self.add_error(name, refused.detail)
+        return cleaned
 
 
 class NewProduct(ProductForm):
@@ -59,7 +69,7 @@ class EditProduct(ProductForm):
         self.initial["price"] = Decimal(money.text(self.instance.price, self.business.currency))
 
     def clean(self) -> dict[str, Any]:
-        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        cleaned = super().clean()
         self.data = self.data.copy()
         for name in set(self.changed_data) & set(EDITABLE):
             self._mind_others(name)

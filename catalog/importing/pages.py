@@ -8,7 +8,6 @@ from uuid import uuid4
 from django import forms
 from django.contrib import messages
 from django.core.cache import cache
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -19,8 +18,8 @@ from unfold.widgets import UnfoldAdminFileFieldWidget
 from catalog.back_office import ShopAdmin
 from catalog.importing.reading import LARGEST_FILE, MOST_ROWS, read_table
 from catalog.importing.resource import Outcome, ShopResource, bring_in
-from catalog.rights import DOING, Right
-from catalog.staff import access_in
+from catalog.rights import Right
+from catalog.staff import access_in, access_with
 from catalog.wording import grouped, of
 from orders_project.csv_file import csv_file
 from orders_project.errors import Busy, DomainError, InvalidRequest
@@ -57,19 +56,14 @@ class FileImport(ShopAdmin):
     def _address(self, page: str) -> str:
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_{page}")
 
-    def _check(self, request: HttpRequest) -> None:
-        if self.import_right not in access_in(request).rights:
-            raise PermissionDenied(f"Your role doesn't let you {DOING[self.import_right]}.")
-
     def template_file(self, request: HttpRequest) -> StreamingHttpResponse:
         """A file with the columns that are expected, and rows to write over."""
-        self._check(request)
+        access_with(request, self.import_right)
         return csv_file(str(self.opts.verbose_name_plural), self.resource.columns(), self.resource.examples)
 
     def import_file(self, request: HttpRequest) -> HttpResponse:
         """The form; with a file what it would do; and told to do so, that."""
-        self._check(request)
-        access = access_in(request)
+        access = access_with(request, self.import_right)
         context: dict[str, Any] = {"file": "", "name": "", "outcome": None, "problem": ""}
         if request.method == "POST":
             really = "file" in request.POST

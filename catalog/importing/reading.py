@@ -2,7 +2,6 @@
 
 import csv
 import io
-import re
 import zipfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 from openpyxl import load_workbook
 from tablib import Dataset
 
+from orders_project.api.parsing import unreadable_character
 from orders_project.csv_file import FORMULA
 from orders_project.errors import InvalidRequest
 
@@ -18,9 +18,9 @@ LARGEST_FILE = 5_000_000  # bytes
 LARGEST_UNPACKED = 100_000_000  # bytes: an XLSX file is a ZIP, and a small one may hold any amount of nothing
 MOST_ROWS = 10_000
 LONGEST_CELL = 5_000  # characters, as the longest text on file
+MOST_LINES, MOST_COLUMNS = 100_000, 1_000  # with what is empty: a cell far away comes with all those before it
 
 SEPARATORS = ",;\t"
-UNREADABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def read_table(content: bytes, *, columns: Collection[str], passed_over: Collect
     if len(content) > LARGEST_FILE:
         raise _refused(f"The file is larger than {LARGEST_FILE // 1_000_000} MB. Split it.")
     read = _xlsx_rows if content.startswith(b"PK\x03\x04") else _csv_rows
-    rows = ((line, cells) for line, cells in read(content) if any(cells))
+    rows = ((line, cells) for line, cells in _bounded(read(content)) if any(cells))
     first = next(rows, None)
     if first is None:
         raise _refused("The file is empty.")
@@ -56,7 +56,7 @@ def read_table(content: bytes, *, columns: Collection[str], passed_over: Collect
         if any(cells[len(headers) :]):
             raise _refused(f"Line {line} has more cells than there are columns: is a comma not in quotes?")
         for cell in cells:
-            if len(cell) > LONGEST_CELL or UNREADABLE.search(cell):
+            if len(cell) > LONGEST_CELL or unreadable_character(cell):
                 raise _refused(f"Line {line} has a cell that can’t be read, or is longer than {LONGEST_CELL:,}.")
         cells += [""] * (len(headers) - len(cells))
         dataset.append([cells[at] for at in kept])
@@ -64,6 +64,13 @@ def read_table(content: bytes, *, columns: Collection[str], passed_over: Collect
     if not lines:
         raise _refused("The file has no rows, only the names of its columns.")
     return Table(dataset, lines)
+
+
+def _bounded(rows: Iterable[tuple[int, list[str]]]) -> Iterator[tuple[int, list[str]]]:
+    for line, cells in rows:
+        if line > MOST_LINES or len(cells) > MOST_COLUMNS:
+            raise _refused(f"With what is empty, it goes beyond line {MOST_LINES:,} or column {MOST_COLUMNS:,}.")
+        yield line, cells
 
 
 def _check_headers(headers: Sequence[str], columns: Collection[str], passed_over: Collection[str]) -> None:

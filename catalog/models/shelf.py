@@ -7,11 +7,14 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from catalog.channels import Channel
 from catalog.models.shop import Business
 from catalog.querysets import ProductQuerySet, StockMovementQuerySet, StockQuerySet
 from orders_project import money
 from orders_project.constraints import SameBusiness
 from orders_project.ids import new_id
+
+LONGEST_SKU = 64
 
 
 class Product(models.Model):
@@ -19,7 +22,7 @@ class Product(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     business = models.ForeignKey(Business, models.PROTECT, related_name="products", db_index=False)
-    sku = models.CharField("SKU", max_length=64)
+    sku = models.CharField("SKU", max_length=LONGEST_SKU)
     name = models.CharField(max_length=200)
     description = models.TextField(max_length=5000, blank=True)
     price = models.DecimalField(max_digits=12, decimal_places=money.DECIMAL_PLACES)
@@ -72,6 +75,10 @@ class Stock(models.Model):
     business = models.ForeignKey(Business, models.PROTECT, related_name="+", db_constraint=False, db_index=False)
     stock_quantity = models.BigIntegerField(default=0, help_text="Units on the shelf, held ones included.")
     reserved_stock = models.BigIntegerField(default=0, help_text="Units held for orders that wait for payment.")
+    # Units that orders of a channel leave on the shelf for those of the others; held ones are not among them.
+    kept_from_whatsapp = models.PositiveIntegerField(default=0)
+    kept_from_instagram = models.PositiveIntegerField(default=0)
+    kept_from_website = models.PositiveIntegerField(default=0)
     version = models.BigIntegerField(default=1, help_text="Counts every change.")
 
     objects: ClassVar[StockQuerySet] = StockQuerySet.as_manager()  # type: ignore[assignment]
@@ -93,6 +100,15 @@ class Stock(models.Model):
     @property
     def available(self) -> int:
         return self.stock_quantity - self.reserved_stock
+
+    @property
+    def kept_back(self) -> dict[Channel, int]:
+        """Units that are kept back from each channel."""
+        return {channel: getattr(self, channel.kept_from) for channel in Channel}
+
+    def available_to(self, channel: Channel) -> int:
+        """What is available to orders of the channel."""
+        return max(0, self.available - self.kept_back[channel])
 
 
 class StockMovement(models.Model):

@@ -14,6 +14,7 @@ from orders_project import money
 from orders_project.ids import new_id
 
 LONGEST_PAYMENT_WINDOW = 24 * 60  # minutes
+MOST_OPEN_ORDERS = 10_000  # of a customer; no business allows more, but for one that allows any number
 
 # A name stands in subjects of mails and on papers.
 ONE_LINE = RegexValidator(
@@ -41,6 +42,13 @@ class Business(models.Model):
         help_text="A second order of the same goods by the same customer within this time is taken for "
         "a double click and refused. 0 turns it off.",
     )
+    most_open_orders = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        default=50,
+        help_text="How many orders of one customer may wait for their payment, and hold their stock, at a time. "
+        "Empty: any number.",
+    )
     low_stock_default = models.PositiveIntegerField(
         default=5,
         help_text="A product with no more than this available is low, unless it says otherwise.",
@@ -67,6 +75,9 @@ class Business(models.Model):
             models.CheckConstraint(
                 name="business_payment_window",
                 condition=Q(payment_window_minutes__range=(1, LONGEST_PAYMENT_WINDOW)),
+            ),
+            models.CheckConstraint(
+                name="business_most_open_orders", condition=Q(most_open_orders__range=(1, MOST_OPEN_ORDERS))
             ),
             models.CheckConstraint(name="business_loyal_spend_positive", condition=Q(loyal_spend__gt=0)),
         ]

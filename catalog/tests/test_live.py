@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from uuid import uuid4
 
@@ -83,7 +83,7 @@ def client(server, shop, mug):
 def test_listen_hears_of_shelves_and_orders(shop, mug, client):
     order = place(shop, ("MUG-01", 2))
     events, _ = hear_until(client, told_of(order))
-    [changed] = [event for event in events if event["type"] == "stock.changed"]
+    *_, changed = [event for event in events if event["type"] == "stock.changed"]
     assert {key: changed[key] for key in ("product", "sku", "stock_quantity", "reserved_stock", "available")} == {
         "product": str(mug.id),
         "sku": "MUG-01",
@@ -96,6 +96,15 @@ def test_listen_hears_of_shelves_and_orders(shop, mug, client):
     pay(order)
     events, _ = hear_until(client, told_of(order))
     assert events[-1]["status"] == "paid"
+
+
+def test_listen_hears_of_every_shelf_of_an_order(shop, client):
+    """What is told after the commit is of each product, not of the last one that often."""
+    product(shop, "TEA-01", stock=10)
+    order = place(shop, ("MUG-01", 1), ("TEA-01", 2))
+    events, _ = hear_until(client, told_of(order))
+    shelves = {event["sku"]: event["reserved_stock"] for event in events if event["type"] == "stock.changed"}
+    assert shelves == {"MUG-01": 1, "TEA-01": 2}
 
 
 def test_listen_hears_that_a_shelf_is_low(shop, client):
@@ -284,6 +293,30 @@ def test_revoked_key_and_member_of_another_business_too_are_sent_away(server, sh
         Membership.objects.filter(business=heard_of, user=membership.user).delete()
         ApiKey.objects.filter(business=shop).update(revoked_at=shop.created_at + timedelta(hours=1))
         assert (ending(client), ending(member)) == (NOT_SIGNED_IN, NOT_ALLOWED)
+
+
+def test_socket_ends_with_its_session(server, shop, mug):
+    """When its person signs out everywhere else, and when they change their password."""
+    old, new = "a good long one", "another good long one"
+    acts = {
+        "/staff/account/sign-out-elsewhere/": {"password": old},
+        "/admin/password_change/": {"old_password": old, "new_password1": new, "new_password2": new},
+    }
+    with ExitStack() as stack:
+        listeners = []
+        for address, sent in acts.items():
+            person = get_user_model().objects.create_user(f"person-{uuid4()}", password=old, is_staff=True)
+            Membership.objects.create(business=shop, user=person, role="viewer")
+            here, elsewhere = Client(), Client()
+            for browser in (here, elsewhere):
+                browser.force_login(person)
+            cookie = f"sessionid={elsewhere.cookies['sessionid'].value}"
+            listener = stack.enter_context(listening(server, cookie=cookie, origin=server))
+            assert hear(listener)["type"] == "hello"
+            assert here.post(address, sent).status_code == 302
+            assert here.get("/staff/account/").status_code == 200
+            listeners.append(listener)
+        assert [ending(listener) for listener in listeners] == [NOT_SIGNED_IN] * 2
 
 
 async def knock(key, query=""):

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from axes.models import AccessAttempt
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
@@ -16,6 +17,7 @@ from callers import Caller
 from catalog.models import AuditEntry, Business, Membership
 from catalog.second_step import begin, new_backup_codes
 from catalog.signing_in import SignIn
+from orders_project.clock import database_now
 
 pytestmark = pytest.mark.usefixtures("db")
 
@@ -81,6 +83,42 @@ def test_sign_in_begins_another_session(ada: User) -> None:
     assert client.cookies[settings.SESSION_COOKIE_NAME].value != before
 
 
+def test_session_ends_twelve_hours_after_the_sign_in_whatever_is_done_meanwhile(ada: User, shop: Business) -> None:
+    client = Client()
+    sign_in(client)
+    over = client.session.get_expiry_date()
+    assert timedelta(hours=11, minutes=59) < over - database_now() <= timedelta(hours=12)
+    client.get("/staff/holds/", {"business": shop.slug})  # which the session keeps
+    assert client.session["business"] == shop.slug
+    assert client.session.get_expiry_date() == over
+    session = client.session
+    session.set_expiry(database_now() - timedelta(seconds=1))
+    session.save()
+    assert client.get("/staff/holds/").headers["Location"].startswith(LOGIN)
+
+
+def test_session_is_over_on_the_server_once_signed_out(ada: User) -> None:
+    client, copy = Client(), Client()
+    sign_in(client)
+    copy.cookies[settings.SESSION_COOKIE_NAME] = client.cookies[settings.SESSION_COOKIE_NAME].value
+    assert copy.get("/staff/holds/").status_code == 200
+    client.post("/admin/logout/")
+    assert copy.get("/staff/holds/").headers["Location"].startswith(LOGIN)
+
+
+def test_session_of_an_account_that_was_closed_opens_nothing(ada: User) -> None:
+    client = Client()
+    sign_in(client)
+    User.objects.filter(pk=ada.pk).update(is_active=False)
+    assert client.get("/staff/holds/").headers["Location"].startswith(LOGIN)
+
+
+def test_sign_in_leads_to_pages_of_ours_only(ada: User) -> None:
+    for wanted in ("https://evil.example/", "//evil.example/", "/\\evil.example", "javascript:alert(1)"):
+        client = Client()
+        assert sign_in(client, next=wanted).headers["Location"] == "/admin/", wanted
+
+
 def test_owner_with_a_password_alone_is_reminded_of_the_second_step(ada: User) -> None:
     client = Client()
     sign_in(client)
@@ -134,6 +172,59 @@ def test_sign_in_forgets_failures_when_it_succeeds(ada: User) -> None:
         for _ in range(settings.AXES_FAILURE_LIMIT - 1):
             sign_in(client, "guess")
         assert sign_in(client).status_code == 302
+
+
+def fail(times: int, *, name: str = "ada", address: str = "192.0.2.1") -> None:
+    """Failures of a name from an address, as django-axes writes them down."""
+    AccessAttempt.objects.create(
+        username=name,
+        ip_address=address,
+        user_agent="",
+        attempt_time=database_now(),
+        failures_since_start=times,
+    )
+
+
+def test_one_name_is_not_tried_from_many_addresses(ada: User, settings: Any) -> None:
+    settings.FAILURES_OF_NAME = 8
+    for n in range(2):
+        fail(4, address=f"192.0.2.{n}")
+    assert sign_in(Client(REMOTE_ADDR="192.0.2.9")).status_code == 429
+    assert sign_in(Client(REMOTE_ADDR="192.0.2.9"), name="ben").status_code == 200
+
+
+def test_many_names_are_not_tried_from_one_address(ada: User, settings: Any) -> None:
+    settings.FAILURES_OF_ADDRESS = 8
+    for name in ("ben", "cleo"):
+        fail(4, name=name)
+    assert sign_in(Client(REMOTE_ADDR="192.0.2.1")).status_code == 429
+    assert sign_in(Client(REMOTE_ADDR="192.0.2.9")).status_code == 302
+
+
+def test_own_account_does_not_make_its_address_forget_what_was_tried_from_there(ada: User, settings: Any) -> None:
+    settings.FAILURES_OF_ADDRESS = 8
+    fail(4, name="ben", address="127.0.0.1")
+    fail(3, name="cleo", address="127.0.0.1")
+    assert sign_in(Client()).status_code == 302
+    assert sign_in(Client(), "guess", name="dora").status_code == 200
+    assert sign_in(Client()).status_code == 429
+
+
+def test_nobody_is_locked_out_of_their_own_browser_by_others(ada: User, settings: Any) -> None:
+    settings.FAILURES_OF_NAME = 8
+    name = settings.KNOWN_BROWSER_COOKIE_NAME
+    User.objects.create_user("ben", password=PASSWORD, is_staff=True)
+    own, of_another, forged, unknown = (Client(REMOTE_ADDR="192.0.2.9") for _ in range(4))
+    sign_in(own)
+    sign_in(of_another, name="ben")
+    assert (own.cookies[name]["httponly"], own.cookies[name]["samesite"]) == (True, "Lax")
+    forged.cookies[name] = own.cookies[name].value.replace("ada", "ada ", 1)
+    fail(8)
+    for client, status in ((forged, 429), (of_another, 429), (unknown, 429), (own, 302)):
+        assert sign_in(client).status_code == status
+    # What is tried there counts as at any other.
+    answers = [sign_in(own, "guess").status_code for _ in range(settings.AXES_FAILURE_LIMIT)]
+    assert answers == [200] * 4 + [429]
 
 
 @pytest.mark.parametrize("behind_proxy", [True, False])

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from customers.models import Customer
 from customers.services.scoring import rescore
-from orders_project.rows import prepared
+from orders_project.rows import prepared, select
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,14 @@ def count_sales(*, sales: Sequence[Sale]) -> None:
     rescore(customer_ids=by_customer, now=max(sale.paid_at for sale in sales))
 
 
+# In key order, so that two who lock the same can't deadlock.
+HOLD = "SELECT id FROM customers_customer WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
+
+
 def hold(*, customer_ids: Collection[UUID]) -> None:
     """Lock these customers' rows until the transaction ends, so that their counters can be restated."""
     if customer_ids:
-        list(Customer.objects.filter(id__any_of=customer_ids).lock().values_list("id"))
+        select(HOLD, list(customer_ids))
 
 
 def restate(*, worth: Mapping[UUID, Worth], now: datetime) -> None:

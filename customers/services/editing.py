@@ -15,7 +15,7 @@ from customers.errors import CustomerNotFound, InvalidPhone
 from customers.models import Customer
 from customers.services.identities import no_identity_twice
 from customers.services.recognising import Buyer, complete
-from orders_project.api.parsing import unreadable_character
+from orders_project.api.parsing import check_readable
 from orders_project.errors import InvalidRequest, PreconditionFailed
 from orders_project.transactions import one_transaction
 
@@ -122,10 +122,7 @@ def _complete(edit: Mapping[str, str], business: Business) -> dict[str, str | No
         text = text.replace("\r\n", "\n").strip()
         if len(text) > LONGEST[field]:
             raise InvalidRequest.at(field, "too_long", f"There is room for {LONGEST[field]:,} characters.")
-        if unreadable := unreadable_character(text):
-            raise InvalidRequest.at(
-                field, "unreadable_text", f"This has a character that nobody sees: {unreadable}."
-            )
+        check_readable(field, text)
         new[field] = text if text or field in ("name", "note") else None
     if new.get("name") == "":
         raise InvalidRequest.at("name", "required", "A customer has a name.")

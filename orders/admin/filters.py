@@ -14,11 +14,10 @@ from django.http import HttpRequest
 from unfold.contrib.filters.admin import TextFilter
 
 from catalog.long_lists import Tabs
-from catalog.models import Product
+from catalog.models import LONGEST_SKU, Product
 from catalog.staff import access_in
 from orders.needs import NEEDS
 from orders.querysets import OrderQuerySet
-from orders.staff.forms import LONGEST_SKU
 
 
 class NeedsFilter(Tabs):

@@ -17,14 +17,13 @@ from catalog.long_lists import AmountBetween, AnyOf, DaysBetween, LongListAdmin
 from catalog.rights import Right
 from catalog.staff import access_in
 from catalog.wording import DASH, ago, countdown, price
-from customers.models import Customer
 from orders.admin.filters import NeedsFilter, SkuFilter
 from orders.bulk import STEPS
 from orders.lifecycle import Status
 from orders.models import BulkRun, Order
 from orders.staff import bulk
 from orders.staff.documents import MOST_DOCUMENTS
-from orders.staff.page import ID, link
+from orders.staff.page import customer_in, link
 from orders.templatetags.shown import payment_badge, status_badge
 
 Action = Callable[["OrderAdmin", HttpRequest, QuerySet[Order]], HttpResponseBase]
@@ -180,10 +179,8 @@ class OrderAdmin(LongListAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The list; the page says so if it is of one customer."""
         access = access_in(request)
-        key = request.GET.get("customer", "")
-        customers = Customer.objects.of(access.business.id)
         context = {
-            "customer": customers.filter(id=key).first() if ID.fullmatch(key) else None,
+            "customer": customer_in(request, access),
             "new_address": link("new_order", access) if Right.ORDERS in access.rights else "",
         }
         return super().changelist_view(request, context | (extra_context or {}))

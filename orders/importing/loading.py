@@ -15,6 +15,7 @@ from typing import Any
 
 from django.db import connection
 
+from catalog.channels import Channel
 from catalog.models import Business, Product
 from catalog.services import NewProduct, add_products, receive_many
 from customers import services as customers
@@ -23,7 +24,7 @@ from customers.services import Buyer
 from orders.errors import IllegalTransition
 from orders.importing.planning import Goods, Plan, Return, Returnable, Sale, decide, postage_part, refund_reference
 from orders.importing.reading import Reason, Reject, Row, read
-from orders.lifecycle import Channel, Status
+from orders.lifecycle import Status
 from orders.models import Order, Payment
 from orders.querysets import OrderQuerySet
 from orders.services import Line, Placement, Receipt, cancel, confirm_payments, place_many, record_refund

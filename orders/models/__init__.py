@@ -2,7 +2,9 @@
 
 from orders.models.books import DailySales, Discrepancy
 from orders.models.bulk import BulkRow, BulkRun
+from orders.models.notices import PaymentNotice, PaymentSource
 from orders.models.order import Order, OrderEvent, OrderItem, Payment, Shipment, amount_field
+from orders.models.webhooks import WebhookDelivery, WebhookEndpoint
 
 __all__ = [
     "BulkRow",
@@ -13,6 +15,10 @@ __all__ = [
     "OrderEvent",
     "OrderItem",
     "Payment",
+    "PaymentNotice",
+    "PaymentSource",
     "Shipment",
+    "WebhookDelivery",
+    "WebhookEndpoint",
     "amount_field",
 ]

@@ -7,10 +7,11 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Upper
 
-from catalog.models import Business, Product
+from catalog.channels import Channel
+from catalog.models import LONGEST_SKU, Business, Product
 from catalog.wording import who
 from customers.models import Customer
-from orders.lifecycle import Channel, PaymentStatus, Status, status_fits_payment
+from orders.lifecycle import PaymentStatus, Status, status_fits_payment
 from orders.querysets import OrderQuerySet
 from orders_project import money
 from orders_project.constraints import SameBusiness
@@ -120,6 +121,12 @@ class Order(models.Model):
                 fields=["business", "payment_due_at"],
                 condition=Q(status="pending"),
             ),
+            # How many orders of a customer wait for their payment. As small.
+            models.Index(
+                name="order_open",
+                fields=["customer", "payment_due_at"],
+                condition=Q(status="pending"),
+            ),
             # GET /orders: all, and by each filter, newest first; created_after and created_before.
             models.Index(name="order_by_age", fields=["business", "created_at", "id"]),
             models.Index(name="order_by_status", fields=["business", "status", "created_at", "id"]),
@@ -154,7 +161,7 @@ class OrderItem(models.Model):
     order = models.ForeignKey(Order, models.CASCADE, related_name="items", db_constraint=False, db_index=False)
     position = models.PositiveSmallIntegerField()
     product = models.ForeignKey(Product, models.PROTECT, related_name="+", db_constraint=False, db_index=False)
-    sku = models.CharField(max_length=64)
+    sku = models.CharField(max_length=LONGEST_SKU)
     name = models.CharField(max_length=200)
     currency = models.CharField(max_length=3)
     unit_price = amount_field()
@@ -183,7 +190,7 @@ class OrderItem(models.Model):
 
 
 class OrderEvent(models.Model):
-    """Something that happened to an order: what, who, when, and the facts. The order's timeline."""
+    """Something that happened to an order: what, who, when, and the facts. The order's timeline; append-only."""
 
     class Kind(models.TextChoices):
         CREATED = "created", "created as a draft"
@@ -237,7 +244,7 @@ class OrderEvent(models.Model):
 
 
 class Payment(models.Model):
-    """Money that came in for an order (a capture), or went back (a refund). Never changed."""
+    """Money that came in for an order (a capture), or went back (a refund). Append-only."""
 
     class Kind(models.TextChoices):
         CAPTURE = "capture", "payment"

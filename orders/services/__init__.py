@@ -6,7 +6,8 @@ from orders.services.fulfilling import deliver, record_shipping, ship, start_pro
 from orders.services.merging import merge_customers
 from orders.services.noting import add_note
 from orders.services.paying import Receipt, confirm_payment, confirm_payments, mark_paid
-from orders.services.placing import Placed, Placement, place, place_many
+from orders.services.placement import Placed, Placement
+from orders.services.placing import place, place_many
 from orders.services.pricing import Line
 from orders.services.refunding import record_failed_payment, record_refund
 from orders.services.timeline import change_as_seen, find_order, refuse

@@ -7,10 +7,13 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from catalog.channels import Channel
 from catalog.models import LONGEST_PAYMENT_WINDOW
+from customers import services as customers
 from orders.errors import NotEditable, PaymentWindowOver
 from orders.lifecycle import EDITABLE, Status
 from orders.models import Order, OrderEvent, OrderItem
+from orders.services.open_orders import OpenOrders
 from orders.services.placing import hold_until, insufficient_stock
 from orders.services.pricing import Line, PricedLine, add_up, find_offers, items_of, price, units_of
 from orders.services.timeline import change_locked, find_order, move, refuse_move, write_event
@@ -38,9 +41,12 @@ class Edit:
 def submit(*, business_id: UUID, order_id: UUID, actor: str, now: datetime) -> Order:
     """A draft becomes pending and takes its hold, at the prices that the draft was written with.
 
-    Raises IllegalTransition, InsufficientStock, OrderNotFound.
+    Raises IllegalTransition, InsufficientStock, TooManyOpenOrders, OrderNotFound.
     """
-    order = find_order(business_id=business_id, order_id=order_id)
+    order = find_order(business_id=business_id, order_id=order_id, locked=True)
+    if order.status == Status.DRAFT:
+        customers.hold(customer_ids=[order.customer_id])
+        OpenOrders(order.business, [order.customer_id], now).refuse_one_more(order.customer_id)
     due = hold_until(order.business, now)
     order, moved = move(
         business_id=business_id,
@@ -131,14 +137,15 @@ def _hold(order: Order, units: Mapping[UUID, int], *, held: Mapping[UUID, int], 
         locked=True,
         for_orders=[order.id],
     )
-    shelf.put_back(held)
-    if short := shelf.admit(units):
+    channel = Channel(order.channel)
+    if short := shelf.admit(units, channel=channel, held=held):
         raise insufficient_stock(short, find_offers(order.business, units))
     reservations.change_holds(
         business_id=order.business_id,
         order_id=order.id,
         held=held,
         units=units,
+        channel=channel,
         expires_at=order.payment_due_at,
         actor=actor,
         now=now,

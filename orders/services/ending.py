@@ -132,16 +132,17 @@ def _expire_what_can_be(order_ids: list[UUID], *, business_id: UUID, now: dateti
 
 
 # Locked by their keys alone, and only then asked whether they are still due: with the question in one WHERE
-# with the keys, stale statistics can have the whole backlog read for each batch.
+# with the keys, stale statistics can have the whole backlog read for each batch. Only a pending order is due: the
+# rule order_pending_has_due_time.
 EXPIRE = """
     WITH locked AS (
-        SELECT id, status, payment_due_at FROM orders_order
+        SELECT id, payment_due_at FROM orders_order
         WHERE id = ANY(%(order_ids)s) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
     ), expired AS (
         UPDATE orders_order
         SET status = %(cancelled)s, cancel_reason = %(reason)s, cancelled_at = %(now)s, payment_due_at = NULL,
             version = version + 1
-        WHERE id = ANY(ARRAY(SELECT id FROM locked WHERE status = %(pending)s AND payment_due_at <= %(now)s))
+        WHERE id = ANY(ARRAY(SELECT id FROM locked WHERE payment_due_at <= %(now)s))
         RETURNING id, version, old.payment_due_at
     )
     INSERT INTO orders_orderevent (id, business_id, order_id, version, kind, actor, at, facts)
@@ -163,7 +164,6 @@ def _expire(*, business_id: UUID, order_ids: list[UUID], now: datetime) -> int:
             {
                 "business_id": business_id,
                 "order_ids": order_ids,
-                "pending": Status.PENDING,
                 "cancelled": Status.CANCELLED,
                 "reason": CancelReason.PAYMENT_TIMEOUT,
                 "kind": Kind.EXPIRED,

@@ -244,6 +244,8 @@ class _Books:
             cancelled_at=payment.at if timed_out else order.cancelled_at,
         )
         if timed_out:
+            assert self.shelf is not None  # it was looked at, and had too little
+            self.shelf.put_back(self.held[order.id])
             self.given_up.append(order.id)
 
     def _change(self, order: Order, payment: Payment, kind: OrderEvent.Kind, **changes: Any) -> None:

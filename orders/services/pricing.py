@@ -124,7 +124,9 @@ def add_up(
 def check_currency(currency: str | None, *, expected: str) -> None:
     """Raises CurrencyMismatch if a currency is named, and is another one than expected."""
     if currency not in (None, expected):
-        raise CurrencyMismatch(f"This is in {expected}, not in {currency}.", currency=currency, expected=expected)
+        raise CurrencyMismatch(
+            f"Money is in {expected} here, not in {currency}.", currency=currency, expected=expected
+        )
 
 
 def units_of(lines: Iterable[PricedLine | OrderItem]) -> dict[UUID, int]:

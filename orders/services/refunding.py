@@ -77,8 +77,9 @@ def record_refund(
     sums = dict(order.payments.order_by().values_list("kind").annotate(Sum("amount")))
     refundable = sums.get(Payment.Kind.CAPTURE, Decimal(0)) - sums.get(Payment.Kind.REFUND, Decimal(0))
     if not 0 < amount <= refundable or not money.is_exact(amount, order.currency):
+        left = f"{money.text(refundable, order.currency)} {order.currency} can be refunded."
         raise RefundTooLarge(
-            f"{money.text(refundable, order.currency)} {order.currency} can be refunded.",
+            left if sums else "No money has come in for this order that could go back.",
             amount=money.text(amount, order.currency),
             refundable=money.text(refundable, order.currency),
             currency=order.currency,

@@ -26,8 +26,11 @@ def find_order(*, business_id: UUID, order_id: UUID, locked: bool = False) -> Or
 
     Raises OrderNotFound, for another business's order too.
     """
-    orders = Order.objects.of(business_id).filter(id=order_id).select_related("customer", "business")
-    order = (orders.lock() if locked else orders).first()
+    orders = Order.objects.of(business_id).filter(id=order_id)
+    if locked:
+        # By itself: together with its customer it would not be found while they are merged into another.
+        list(orders.lock().values_list("id"))
+    order = orders.select_related("customer", "business").first()
     if order is None:
         raise OrderNotFound("There is no such order.", order=str(order_id))
     return order

@@ -18,7 +18,7 @@ from catalog.authentication import Access
 from catalog.second_step import WRONG_CODE, begin, codes_left, confirm, end, new_backup_codes, verify
 from catalog.signing_in import knows_password, note
 from catalog.staff import staff_action, staff_form, staff_page
-from orders.staff.forms import say
+from orders.staff.forms import posted, say
 from orders.staff.page import link, show
 from orders_project.errors import DomainError, InvalidRequest
 
@@ -69,7 +69,7 @@ def second_step(request: HttpRequest, access: Access) -> HttpResponse:
     if user_has_device(user):
         return redirect(link("account", access))
     device = begin(user)
-    form = Confirm(request.POST or None)
+    form = Confirm(posted(request))
     if request.method == "POST" and form.is_valid():
         try:
             password = _password(request)

@@ -90,22 +90,14 @@ CSV = (
 @staff_action(Right.ALERTS)
 def acknowledge(request: HttpRequest, access: Access, alert_id: UUID) -> str:
     """Somebody sees to it."""
-    alert = catalog.acknowledge(
-        business_id=_owner(request, access, alert_id), alert_id=alert_id, actor=access.actor, now=access.now
-    )
+    alert = catalog.acknowledge(**_of(request, access, alert_id))
     return f"Acknowledged: {alert.title}"
 
 
 @staff_action(Right.ALERTS)
 def take_back(request: HttpRequest, access: Access, alert_id: UUID) -> str:
     """Nobody sees to it after all: it is heard of again."""
-    alert = catalog.acknowledge(
-        business_id=_owner(request, access, alert_id),
-        alert_id=alert_id,
-        acknowledged=False,
-        actor=access.actor,
-        now=access.now,
-    )
+    alert = catalog.acknowledge(acknowledged=False, **_of(request, access, alert_id))
     return f"Nobody sees to it: {alert.title}"
 
 
@@ -115,31 +107,20 @@ def snooze(request: HttpRequest, access: Access, alert_id: UUID) -> str:
     hours = request.POST.get("hours", "")
     if hours not in SNOOZES:
         raise InvalidRequest.at("hours", "not_a_choice", "Choose for how long it should be quiet.")
-    alert = catalog.snooze(
-        business_id=_owner(request, access, alert_id),
-        alert_id=alert_id,
-        until=access.now + timedelta(hours=int(hours)),
-        actor=access.actor,
-        now=access.now,
-    )
+    alert = catalog.snooze(until=access.now + timedelta(hours=int(hours)), **_of(request, access, alert_id))
     return f"Quiet for {SNOOZES[hours]}: {alert.title}"
 
 
 @staff_action(Right.ALERTS)
 def wake(request: HttpRequest, access: Access, alert_id: UUID) -> str:
     """Now after all: an end to the quiet."""
-    alert = catalog.snooze(
-        business_id=_owner(request, access, alert_id),
-        alert_id=alert_id,
-        until=None,
-        actor=access.actor,
-        now=access.now,
-    )
+    alert = catalog.snooze(until=None, **_of(request, access, alert_id))
     return f"Quiet no more: {alert.title}"
 
 
-def _owner(request: HttpRequest, access: Access, alert_id: UUID) -> UUID | None:
-    """As whom someone answers an alert: who runs Holdfast answers those about Holdfast itself too."""
+def _of(request: HttpRequest, access: Access, alert_id: UUID) -> dict[str, Any]:
+    """Which alert it is, and as whom someone answers it: who runs Holdfast answers those about Holdfast too."""
     about_holdfast = Alert.objects.filter(id=alert_id, business=None)
-    runs_holdfast = request.user.is_superuser
-    return None if runs_holdfast and about_holdfast.exists() else access.business.id
+    owns_it = request.user.is_superuser and about_holdfast.exists()
+    business_id = None if owns_it else access.business.id
+    return {"business_id": business_id, "alert_id": alert_id, "actor": access.actor, "now": access.now}

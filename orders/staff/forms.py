@@ -1,14 +1,14 @@
 """What the forms of our pages have in common."""
 
 from django.forms import BaseForm
-from django.http import QueryDict
+from django.http import HttpRequest, QueryDict
 
+from catalog.models import LONGEST_SKU
 from catalog.querysets import ProductQuerySet
 from orders.serializers import MOST_LINES
 from orders_project.errors import DomainError
 
 LINE = ("sku", "quantity")
-LONGEST_SKU = 64
 
 
 def whole(text: str) -> int | None:
@@ -22,6 +22,11 @@ def lines_in(sent: QueryDict, products: ProductQuerySet) -> list[tuple[str, str]
     skus, quantities = ([text.strip() for text in sent.getlist(name)[: MOST_LINES + 1]] for name in LINE)
     filed = products.as_filed({sku for sku in skus if 0 < len(sku) <= LONGEST_SKU and sku.isprintable()})
     return [(filed.get(sku, sku), units) for sku, units in zip(skus, quantities, strict=False)]
+
+
+def posted(request: HttpRequest) -> QueryDict | None:
+    """What was typed into a form, be it nothing at all; None if the form is only to be shown."""
+    return request.POST if request.method == "POST" else None
 
 
 def say(form: BaseForm, refusal: DomainError) -> None:

@@ -17,8 +17,8 @@ from catalog.models import Alert, ApiKey, Product
 from catalog.rights import Right
 from catalog.staff import staff_page
 from catalog.wording import grouped, of, price, share, signed
-from orders.models import Discrepancy, Order
-from orders.needs import NEEDS
+from orders.models import Discrepancy, Order, PaymentNotice, WebhookEndpoint
+from orders.needs import A_WHILE, NEEDS
 from orders.staff.charts import DAY, Chart, Range, Series
 from orders.staff.page import link, show
 from orders.stats import Day, Figures, counted_between, kept_days
@@ -74,6 +74,10 @@ def _needs(access: Access) -> list[Need]:
     products = Product.objects.of(business_id).filter(is_active=True)
     alerts = Alert.objects.of(business_id).open()
     unequal = Discrepancy.objects.of(business_id).open()
+    unmatched = PaymentNotice.objects.of(business_id).unmatched()
+    unheard = WebhookEndpoint.objects.of(business_id).failing(now - A_WHILE)
+
+    notices, webhooks = link("payment_notices", access), link("webhooks", access)
 
     def need(title: str, note: str, tone: str, address: str, rows: QuerySet[Any]) -> Need:
         count = rows.order_by()[: MOST_COUNTED + 1].count()
@@ -86,7 +90,7 @@ def _needs(access: Access) -> list[Need]:
     def of_products(title: str, note: str, tone: str, shelf: str, rows: QuerySet[Any]) -> Need:
         return need(title, note, tone, _list(access, "catalog_product", shelf=shelf, is_active__exact=1), rows)
 
-    return [
+    needs = [
         of_orders("expiring", "unpaid, and held for 3 minutes at most", "held"),
         of_orders("to_pack", "paid, and nobody packs them", ""),
         of_orders("no_tracking", "packed for 3 days, and not sent", "refused"),
@@ -96,6 +100,10 @@ def _needs(access: Access) -> list[Need]:
         need("Alerts", "what you should know of", "refused", link("alerts", access), alerts),
         need("Findings", "books that don’t agree", "refused", link("findings", access), unequal),
     ]
+    rare = [need("Payment notices", "payments that fit no order", "refused", notices, unmatched)]
+    if Right.SETTINGS in access.rights:
+        rare.append(need("Webhooks", "addresses that nothing gets through to", "refused", webhooks, unheard))
+    return needs + [one for one in rare if one.count]  # most shops never have one
 
 
 def _list(access: Access, name: str, **narrowed: Any) -> str:

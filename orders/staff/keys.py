@@ -10,7 +10,7 @@ from catalog.models import ApiKey
 from catalog.rights import Right
 from catalog.shop import give_key, revoke_key
 from catalog.staff import staff_action, staff_form
-from orders.staff.forms import say
+from orders.staff.forms import posted, say
 from orders.staff.page import show
 from orders_project.errors import DomainError
 
@@ -27,7 +27,7 @@ class MakeKey(forms.ModelForm):
 def keys(request: HttpRequest, access: Access) -> HttpResponse:
     """The list, and the form that makes a key. Its text is shown in the answer, and only there."""
     access.check(Right.SETTINGS)
-    form = MakeKey(request.POST or None, initial={"scope": ApiKey.Scope.WRITE})
+    form = MakeKey(posted(request), initial={"scope": ApiKey.Scope.WRITE})
     made, text = None, ""
     if request.method == "POST" and form.is_valid():
         try:

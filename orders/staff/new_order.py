@@ -11,6 +11,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect, JsonResponse
 
 from catalog.authentication import Access
+from catalog.channels import Channel
 from catalog.errors import KeyReused
 from catalog.long_lists import LEAST_SEARCH
 from catalog.models import Business, Product
@@ -21,11 +22,10 @@ from customers.errors import InvalidPhone
 from customers.models import Customer
 from orders import doorway, services
 from orders.errors import DiscountTooLarge, DuplicateOrder, KeyInFlight
-from orders.lifecycle import Channel
 from orders.serializers import MOST_LINES, PlacementSerializer
 from orders.services import Placed
 from orders.staff.forms import lines_in, whole
-from orders.staff.page import ID, link, show, words_in
+from orders.staff.page import ID, customer_in, link, show, words_in
 from orders.views.orders import placement
 from orders_project.api.fields import Money
 from orders_project.api.reading import read
@@ -71,7 +71,7 @@ def new_order(request: HttpRequest, access: Access) -> HttpResponseBase:
         title="New order",
         question="What was ordered, and by whom?",
         key=key,
-        typed=request.POST or _known(request, access.business),
+        typed=request.POST or _known(request, access),
         lines=lines + [Line()] * max(1, EMPTY_LINES - len(lines)),
         most_lines=MOST_LINES,
         total=_total(lines, request.POST, access.business),
@@ -219,11 +219,12 @@ def _look_at(business: Business, typed: Any) -> list[Line]:
     for sku, quantity in lines:
         asked[sku] += whole(quantity) or 0
     products = of_business.named(skus=[sku.replace("\0", "") for sku in asked])
-    found = {product.sku: product for product in products.select_related("stock")}
-    return [_say(sku, quantity, found.get(sku), asked[sku], business) for sku, quantity in lines]
+    found = {product.sku: product for product in products.select_related("stock", "business")}
+    channel = typed.get("channel", "")
+    return [_say(sku, quantity, found.get(sku), asked[sku], channel) for sku, quantity in lines]
 
 
-def _say(sku: str, quantity: str, product: Product | None, asked: int, business: Business) -> Line:
+def _say(sku: str, quantity: str, product: Product | None, asked: int, channel: str) -> Line:
     units = whole(quantity)
     if product is None:
         return Line(sku, quantity, "No product has this SKU.", is_wrong=True)
@@ -231,20 +232,19 @@ def _say(sku: str, quantity: str, product: Product | None, asked: int, business:
         return Line(sku, quantity, f"{product.name} is no longer sold.", is_wrong=True)
     if not units:
         return Line(sku, quantity, "How many? A whole number is needed.", is_wrong=True)
-    left = product.stock.available
-    says = f"{product.name}, {price(product.price, product.currency)}: {_left(product, business)}"
+    shelf = product.stock
+    left = shelf.available_to(Channel(channel)) if channel in Channel else shelf.available
+    says = f"{product.name}, {price(product.price, product.currency)}: {_left(product, left)}"
     if asked > left:
         says = f"{says}, you asked for {grouped(asked)}"
     return Line(sku, quantity, says, is_wrong=asked > left, total=product.price * units)
 
 
-def _left(product: Product, business: Business) -> str:
+def _left(product: Product, left: int) -> str:
     """12 available, or only 2 left"""
-    left, low = product.stock.available, product.low_stock_threshold
     if left <= 0:
         return "none left"
-    is_low = left <= (business.low_stock_default if low is None else low)
-    return f"only {grouped(left)} left" if is_low else f"{grouped(left)} available"
+    return f"only {grouped(left)} left" if left <= product.low_at else f"{grouped(left)} available"
 
 
 def _total(lines: Iterable[Line], typed: Mapping[str, Any], business: Business) -> str:
@@ -275,21 +275,13 @@ FEW = 8
 def find_products(request: HttpRequest, access: Access) -> HttpResponseBase:
     """A few products with these words in their name or SKU."""
     access.check(Right.ORDERS)
-    words = words_in(request, "q")
-    products = (
-        Product.objects.of(access.business.id).filter(is_active=True).select_related("stock").order_by("sku")
-    )
-    found = products.matching(words)[:FEW] if len(words) >= LEAST_SEARCH else products.none()
-    return JsonResponse(
+    products = Product.objects.of(access.business.id).filter(is_active=True).select_related("stock", "business")
+    return _found(
         {
-            "found": [
-                {
-                    "sku": one.sku,
-                    "says": f"{one.name}, {price(one.price, one.currency)}, {_left(one, access.business)}",
-                }
-                for one in found
-            ]
+            "sku": one.sku,
+            "says": f"{one.name}, {price(one.price, one.currency)}, {_left(one, one.stock.available)}",
         }
+        for one in _few(request, products.order_by("sku"))
     )
 
 
@@ -297,10 +289,18 @@ def find_products(request: HttpRequest, access: Access) -> HttpResponseBase:
 def find_customers(request: HttpRequest, access: Access) -> HttpResponseBase:
     """A few customers with these words in their name, email or phone, however the phone is written."""
     access.check(Right.ORDERS)
-    words = words_in(request, "q")
     customers = Customer.objects.of(access.business.id).order_by("name", "id")
-    found = customers.matching(words)[:FEW] if len(words) >= LEAST_SEARCH else customers.none()
-    return JsonResponse({"found": [_described(customer) for customer in found]})
+    return _found(map(_described, _few(request, customers)))
+
+
+def _few(request: HttpRequest, rows: Any) -> Any:
+    """The first rows with the words that were typed; none before they are enough to look for."""
+    words = words_in(request, "q")
+    return rows.matching(words)[:FEW] if len(words) >= LEAST_SEARCH else rows.none()
+
+
+def _found(rows: Iterable[dict[str, str]]) -> JsonResponse:
+    return JsonResponse({"found": list(rows)})
 
 
 def _described(customer: Customer) -> dict[str, str]:
@@ -312,8 +312,7 @@ def _described(customer: Customer) -> dict[str, str]:
     }
 
 
-def _known(request: HttpRequest, business: Business) -> dict[str, str]:
+def _known(request: HttpRequest, access: Access) -> dict[str, str]:
     """The customer that the address names, for a form that begins with them."""
-    key = request.GET.get("customer", "")
-    customer = Customer.objects.of(business.id).filter(id=key).first() if ID.fullmatch(key) else None
+    customer = customer_in(request, access)
     return {} if customer is None else _described(customer)

@@ -23,7 +23,7 @@ from orders.staff.holds import minutes_in, reason_in
 from orders.summary import Summary
 from orders.views.orders import editable
 from orders_project import money
-from orders_project.api.parsing import unreadable_character
+from orders_project.api.parsing import check_readable
 from orders_project.api.reading import read
 from orders_project.errors import InvalidRequest
 
@@ -228,10 +228,7 @@ def _typed(sent: QueryDict, *names: str) -> dict[str, str]:
     """The texts of these fields. Raises InvalidRequest for a character that nobody can see."""
     texts = {name: sent.get(name, "").replace("\r\n", "\n").strip() for name in names}
     for name, text in texts.items():
-        if unreadable := unreadable_character(text):
-            raise InvalidRequest.at(
-                name, "unreadable_text", f"Take out the character {unreadable}: nobody can see it."
-            )
+        check_readable(name, text)
     return texts
 
 

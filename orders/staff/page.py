@@ -85,6 +85,12 @@ def words_in(request: HttpRequest, name: str, default: str = "") -> str:
     return request.GET.get(name, default).replace("\0", "").strip()[:LONGEST_SEARCH]
 
 
+def customer_in(request: HttpRequest, access: Access) -> Customer | None:
+    """The customer of the business that the address names, if it names one."""
+    key = request.GET.get("customer", "")
+    return Customer.objects.of(access.business.id).filter(id=key).first() if ID.fullmatch(key) else None
+
+
 Row = TypeVar("Row", bound=Model)
 
 

@@ -6,23 +6,20 @@ from uuid import UUID
 from django import forms
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.models import User
-from django.contrib.auth.tokens import default_token_generator
 from django.core.mail import send_mail
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils.encoding import force_bytes
-from django.utils.http import urlsafe_base64_encode
 from django_otp import user_has_device
 
 from catalog.authentication import Access
 from catalog.models import Membership
+from catalog.passwords import password_path
 from catalog.people import add_person, change_role, invitation_to, remove_person
 from catalog.rights import DOING, OF_ROLE, Right
 from catalog.staff import staff_action, staff_form
-from orders.staff.forms import say
+from orders.staff.forms import posted, say
 from orders.staff.page import link, show
 from orders_project.errors import DomainError, InvalidRequest
 
@@ -51,7 +48,7 @@ class AddPerson(forms.Form):
 def people(request: HttpRequest, access: Access) -> HttpResponse:
     """The list, and the form that adds somebody. A link to set a password is shown in the answer only."""
     access.check(Right.SETTINGS)
-    form = AddPerson(request.POST or None)
+    form = AddPerson(posted(request))
     invited: dict[str, Any] = {}
     if request.method == "POST" and form.is_valid():
         try:
@@ -69,7 +66,7 @@ def people(request: HttpRequest, access: Access) -> HttpResponse:
             if not added.is_invited:
                 _ask(request, access, added.member)
                 return redirect(link("people", access))
-            address = _password_link(request, user)
+            address = request.build_absolute_uri(password_path(user))
             invited = {
                 "invited": user,
                 "address": address,
@@ -106,15 +103,6 @@ def give_role(request: HttpRequest, access: Access, member_id: UUID) -> str:
 def remove(request: HttpRequest, access: Access, member_id: UUID) -> str:
     member = remove_person(business_id=access.business.id, member_id=member_id, actor=access.actor, now=access.now)
     return f"{member.user} doesn’t work here any more."
-
-
-def _password_link(request: HttpRequest, user: User) -> str:
-    """The address under which somebody sets their password, once."""
-    where = {
-        "uidb64": urlsafe_base64_encode(force_bytes(user.pk)),
-        "token": default_token_generator.make_token(user),
-    }
-    return request.build_absolute_uri(reverse("set_password", kwargs=where))
 
 
 def _ask(request: HttpRequest, access: Access, member: Membership) -> None:

@@ -21,6 +21,7 @@ from catalog.wording import grouped
 from orders.models import Order
 from orders.staff.charts import RANGES, Chart, Range, Series, chosen_range
 from orders.staff.page import PAGE, after, show, taken_out, turn_page
+from orders.staff.shelf import kept_of
 from orders_project.clock import is_reckoned
 from reservations.models import StockReservation
 
@@ -111,6 +112,7 @@ def product(request: HttpRequest, access: Access, product_id: UUID) -> HttpRespo
         then=then,
         is_to_come=is_to_come,
         counters=counters,
+        kept=kept_of(found, {}),
         holders=_with_orders(access.business.id, holders[:PAGE]),
         more_holders=max(0, holders.count() - PAGE),
         chart=_chart(moved, chosen, access.business.time_zone),

@@ -9,12 +9,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from catalog.authentication import Access
-from catalog.models import LONGEST_PAYMENT_WINDOW, Business, Logo
+from catalog.models import LONGEST_PAYMENT_WINDOW, MOST_OPEN_ORDERS, Business, Logo
 from catalog.places import COUNTRIES, CURRENCIES, TIME_ZONES
 from catalog.rights import Right
 from catalog.shop import change_settings, currency_is_fixed, set_logo
 from catalog.staff import staff_action, staff_form, staff_page
-from orders.staff.forms import say
+from orders.staff.forms import posted, say
 from orders.staff.page import link, show
 from orders_project import money
 from orders_project.errors import DomainError
@@ -46,6 +46,13 @@ class Settings(forms.ModelForm):
         max_value=LONGEST_DUPLICATE_WINDOW,
         help_text=Business._meta.get_field("duplicate_window_seconds").help_text,
     )
+    most_open_orders = forms.IntegerField(
+        label="Open orders of one customer",
+        required=False,
+        min_value=1,
+        max_value=MOST_OPEN_ORDERS,
+        help_text=Business._meta.get_field("most_open_orders").help_text,
+    )
     low_stock_default = forms.IntegerField(
         label="Low stock",
         min_value=0,
@@ -75,7 +82,7 @@ class Settings(forms.ModelForm):
         model = Business
         fields = (
             *("name", "currency", "country", "time_zone", "payment_window_minutes", "duplicate_window_seconds"),
-            *("low_stock_default", "reconcile_up_to", "loyal_spend"),
+            *("most_open_orders", "low_stock_default", "reconcile_up_to", "loyal_spend"),
         )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -93,7 +100,7 @@ class Settings(forms.ModelForm):
 def settings(request: HttpRequest, access: Access) -> HttpResponse:
     access.check(Right.SETTINGS)
     business = Business.objects.get(id=access.business.id)  # another one: the form writes in it what was typed
-    form = Settings(request.POST or None, request.FILES or None, instance=business)
+    form = Settings(posted(request), request.FILES or None, instance=business)
     if request.method == "POST" and form.is_valid():
         try:
             _save(form, access)

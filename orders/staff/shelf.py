@@ -1,15 +1,17 @@
-"""Stock that comes in, and stock that is not as the books have it: by hand, one product at a time."""
+"""Stock that comes in, stock that is not as the books have it, and what of it a channel may not sell: by hand, one
+product at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from uuid import UUID
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 
 from catalog.authentication import Access
+from catalog.channels import Channel
 from catalog.models import Product
 from catalog.rights import Right
-from catalog.services import adjust_stock, find_product, receive_stock
+from catalog.services import adjust_stock, find_product, keep_back, receive_stock
 from catalog.staff import staff_form
 from catalog.wording import grouped, of, signed
 from orders.staff.holds import reason_in
@@ -27,6 +29,19 @@ def receive(request: HttpRequest, access: Access, product_id: UUID) -> HttpRespo
 def adjust(request: HttpRequest, access: Access, product_id: UUID) -> HttpResponseBase:
     """Units that are more or fewer than the books have, and why."""
     return _by_hand(request, access, product_id, "Adjust", _adjust)
+
+
+@staff_form
+def keep(request: HttpRequest, access: Access, product_id: UUID) -> HttpResponseBase:
+    """Units that a channel leaves to the others."""
+    return _by_hand(request, access, product_id, "Keep back", _keep)
+
+
+QUESTIONS = {
+    "Receive": "What came in?",
+    "Adjust": "What is there really?",
+    "Keep back": "What is not for every channel?",
+}
 
 
 def _by_hand(
@@ -54,9 +69,10 @@ def _by_hand(
         access,
         "staff/shelf.html",
         title=f"{act} {product.sku} {product.name}",
-        question="What came in?" if act == "Receive" else "What is there really?",
+        question=QUESTIONS[act],
         product=product,
-        form=f"staff/shelf_{act.lower()}.html",
+        form=f"staff/shelf_{act.split()[0].lower()}.html",
+        kept=kept_of(product, request.POST),
         typed=request.POST,
         problem=problem,
     )
@@ -89,6 +105,28 @@ def _adjust(request: HttpRequest, access: Access, product: Product) -> str:
         expected_version=version_in(request),
     )
     return f"Adjusted {product.sku} by {signed(delta)}: {grouped(shelf.stock_quantity)} on the shelf."
+
+
+def kept_of(product: Product, typed: Mapping[str, str]) -> list[tuple[Channel, int, str]]:
+    """For the form: each channel, what is kept back from it, and what was typed instead."""
+    kept = product.stock.kept_back
+    return [(channel, units, typed.get(channel, str(units))) for channel, units in kept.items()]
+
+
+def _keep(request: HttpRequest, access: Access, product: Product) -> str:
+    typed = {channel: units_in(request.POST.get(channel, "")) for channel in Channel}
+    shelf = keep_back(
+        business_id=access.business.id,
+        product_id=product.id,
+        # What was left as it was shown stays as others may have set it meanwhile.
+        units={
+            channel: units for channel, units in typed.items() if request.POST.get(f"seen-{channel}") != str(units)
+        },
+        actor=access.actor,
+        now=access.now,
+    )
+    kept = [f"{grouped(units)} from {channel.label}" for channel, units in shelf.kept_back.items() if units]
+    return f"Kept back of {product.sku}: {', '.join(kept) or 'nothing'}."
 
 
 MOST_DIGITS = 10

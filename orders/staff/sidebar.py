@@ -42,6 +42,7 @@ GROUPS: dict[str, Sequence[Item]] = {
     "Books": (
         Item("Analytics", "bar_chart", "staff:analytics"),
         Item("Payments", "payments", "admin:orders_payment_changelist"),
+        Item("Payment notices", "mark_email_read", "staff:payment_notices"),
         Item("Reservations", "hourglass_bottom", "admin:reservations_stockreservation_changelist"),
         Item("Ledger", "menu_book", "admin:catalog_stockmovement_changelist"),
         Item("Events", "history", "admin:orders_orderevent_changelist"),
@@ -52,6 +53,8 @@ GROUPS: dict[str, Sequence[Item]] = {
         Item("Settings", "storefront", "staff:settings", right=Right.SETTINGS),
         Item("People", "badge", "staff:people", right=Right.SETTINGS),
         Item("API keys", "key", "staff:keys", right=Right.SETTINGS),
+        Item("Payment sources", "account_balance", "staff:payment_sources", right=Right.SETTINGS),
+        Item("Webhooks", "webhook", "staff:webhooks", right=Right.SETTINGS),
         Item("Audit", "policy", "admin:catalog_auditentry_changelist", right=Right.SETTINGS),
     ),
 }

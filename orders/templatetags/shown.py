@@ -8,7 +8,8 @@ from django.utils.html import format_html
 from django.utils.text import capfirst
 
 from catalog import wording
-from orders.lifecycle import Channel, PaymentStatus, Status
+from catalog.channels import Channel
+from orders.lifecycle import PaymentStatus, Status
 
 register = template.Library()
 

@@ -1,4 +1,4 @@
-"""What tests of the staff pages may use besides."""
+"""What tests of orders and of the staff pages may use besides."""
 
 from datetime import datetime
 
@@ -9,8 +9,15 @@ from catalog.models import Alert, Business
 from factories import place, product
 from orders.models import Discrepancy
 from orders.tests.browser import chromium, jobs_ran, owner, page, worker
+from orders_project import transactions
 
 __all__ = ["chromium", "jobs_ran", "owner", "page", "worker"]
+
+
+@pytest.fixture
+def no_second_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What collides reaches the client: so a deadlock is seen, and not mended by another try."""
+    monkeypatch.setattr(transactions, "ATTEMPTS", 1)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 What waits in one of its processes is placed together, so three things stand between a crowd and one unit, and
 each was taken out to see what is left. Without the admission (a Shelf.admit that admits everyone) no unit is
 promised twice, but who comes too late is told 503 and not what is left. Without the guard
-(StockQuerySet.that_allows) the processes, who don't see each other's shelf, run into the CHECK
+(the WHERE of catalog.stock.MOVE) the processes, who don't see each other's shelf, run into the CHECK
 stock_never_oversold: 500, and again no unit promised twice. With neither guard nor CHECK units are promised
 twice, with the admission or without: the admission answers, the guard and the CHECK keep the promise.
 """

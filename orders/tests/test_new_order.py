@@ -1,5 +1,6 @@
 """An order taken by hand: whose it is, what is left, and that nothing that was typed is lost."""
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import uuid4
@@ -7,10 +8,12 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 
+from catalog.channels import Channel
 from catalog.models import Business, Membership, Product
+from catalog.services import keep_back
 from customers.models import Customer
 from customers.services import Buyer
-from factories import BusinessFactory, on_shelf, place, product
+from factories import ACTOR, BusinessFactory, on_shelf, place, product
 from orders.models import Order
 from orders.tests.staff import read, signed_in
 
@@ -327,6 +330,23 @@ def test_lines_are_told_while_they_are_typed(shop: Business) -> None:
         ("Jug, £9.90: none left, you asked for 1", True),
     ]
     assert told["total"] == "£35.90"
+
+
+@pytest.mark.usefixtures("db")
+def test_lines_tell_what_is_left_for_the_channel(shop: Business, now: datetime) -> None:
+    """Of two cups one is kept back from Instagram."""
+    cup = product(shop, "CUP-01", stock=2, price="4.00", name="Cup")
+    units = {Channel.INSTAGRAM: 1}
+    keep_back(business_id=shop.id, product_id=cup.id, units=units, actor=ACTOR, now=now)
+    client, query = signed_in(shop), {"sku": "CUP-01", "quantity": "2"}
+
+    def said(channel: str) -> str:
+        told = client.get(f"{ADDRESS}lines/", {**query, "channel": channel}).json()
+        words: str = told["lines"][0]["says"]
+        return words
+
+    assert said("instagram") == "Cup, £4.00: only 1 left, you asked for 2"
+    assert said("website") == said("fax") == "Cup, £4.00: only 2 left"
 
 
 @pytest.mark.usefixtures("db")

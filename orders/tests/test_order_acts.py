@@ -150,7 +150,7 @@ def test_edit_as_it_stands_changes_nothing(shop: Business, all_is_well: None) ->
         ("pay", {**PAID, "amount": "20.00"}, "The order costs 19.80 GBP; this is 0.20 more."),
         ("pay", {**PAID, "provider": " "}, "How: "),
         ("pay", {**PAID, "reference": "x" * 121}, "Reference: "),
-        ("pay", {**PAID, "reference": "TX\u202e1"}, "Take out the character U+202E: nobody can see it."),
+        ("pay", {**PAID, "reference": "TX\u202e1"}, "the character U+202E, which nobody can see."),
         ("extend", {"minutes": "0", "reason": "asked"}, "Give a hold between 1 and"),
         ("extend", {"minutes": "5", "reason": ""}, "Say why"),
         ("cancel", {"reason": "payment_timeout"}, "This reason is given by Holdfast itself"),

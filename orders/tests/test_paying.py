@@ -399,3 +399,17 @@ def test_confirm_payments_late_one_does_not_take_what_another_in_the_batch_holds
     assert state(second) == ("paid", "paid")
     assert state(other) == ("pending", "pending")
     assert on_shelf(shop) == (1, 1)
+
+
+def test_confirm_payments_late_one_gets_what_another_in_the_batch_gives_up(shop, now):
+    """The first can't have all of its goods any more, and so leaves the tea that it held to the second."""
+    product(shop, "MUG-01", stock=1)
+    product(shop, "TEA-01", stock=1)
+    second = place(shop, ("TEA-01", 1), now=now - 32 * MINUTE)
+    sweep(shop, now - 17 * MINUTE)
+    first = place(shop, ("MUG-01", 1), ("TEA-01", 1), now=now - 16 * MINUTE)
+    place(shop, ("MUG-01", 1), now=now)
+    settle(shop, [receipt(first, "TX-1"), receipt(second, "TX-2")], now)
+    assert state(first) == ("cancelled", "refund_due")
+    assert state(second) == ("paid", "paid")
+    assert [on_shelf(shop, "MUG-01"), on_shelf(shop, "TEA-01")] == [(1, 1), (0, 0)]

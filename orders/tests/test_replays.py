@@ -5,12 +5,12 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
+from catalog.channels import Channel
 from catalog.errors import KeyReused
 from customers.services import Buyer
 from factories import ACTOR, BusinessFactory, on_shelf, pay, placement, product, verb
 from orders import services
 from orders.errors import DuplicateOrder, ExternalIdTaken, InsufficientStock
-from orders.lifecycle import Channel
 from orders.models import Order
 
 pytestmark = pytest.mark.usefixtures("db", "all_is_well")

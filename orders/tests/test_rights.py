@@ -21,7 +21,9 @@ from catalog.rights import OF_ROLE, Right
 from catalog.services import make_api_key
 from customers.models import Customer
 from factories import ACTOR, BusinessFactory, order_in, product
-from orders.models import BulkRun, Discrepancy, Order, OrderEvent, Payment
+from orders.models import BulkRun, Discrepancy, Order, OrderEvent, Payment, PaymentNotice, WebhookEndpoint
+from orders.payment_notices import CAPTURED
+from orders.payment_sources import add_source
 from orders.staff import urls
 from orders.tests.staff import signed_in
 from orders_project.clock import database_now
@@ -39,7 +41,7 @@ STAFF: dict[str, dict[str, Right | None]] = {
         page: {"GET": EVERYONE}
         for page in (
             *("stock_health", "holds", "alerts", "findings", "jobs", "analytics", "product", "order", "documents"),
-            *("bulk_runs", "account", "logo"),
+            *("bulk_runs", "account", "logo", "payment_notices"),
         )
     },
     "customer": {"GET": EVERYONE, "POST": Right.CUSTOMERS},
@@ -67,11 +69,21 @@ STAFF: dict[str, dict[str, Right | None]] = {
     "release_hold": {"POST": Right.ORDERS},
     **{button: {"POST": Right.ALERTS} for button in ("acknowledge", "take_back", "snooze", "wake")},
     "remedy": {"POST": Right.STOCK},
+    **{button: {"POST": Right.PAYMENTS} for button in ("try_payment_notice", "put_away_payment_notice")},
     "receive": {"POST": Right.STOCK},
     "adjust": {"POST": Right.STOCK},
+    "keep": {"POST": Right.STOCK},
     "count": {"GET": Right.STOCK, "POST": Right.STOCK},
-    **{page: {"GET": Right.SETTINGS, "POST": Right.SETTINGS} for page in ("people", "keys", "settings")},
+    **{
+        page: {"GET": Right.SETTINGS, "POST": Right.SETTINGS}
+        for page in ("people", "keys", "payment_sources", "settings", "webhooks")
+    },
     **{button: {"POST": Right.SETTINGS} for button in ("give_role", "remove_person", "revoke_key", "remove_logo")},
+    **{button: {"POST": Right.SETTINGS} for button in ("new_payment_secret", "close_payment_source")},
+    **{
+        button: {"POST": Right.SETTINGS}
+        for button in ("new_webhook_secret", "test_webhook", "close_webhook", "send_webhook_again")
+    },
     "second_step": {"GET": EVERYONE, "POST": EVERYONE},
     **{button: {"POST": EVERYONE} for button in ("sign_out_elsewhere", "second_step_off", "backup_codes")},
 }
@@ -121,6 +133,9 @@ def things_of(shop: Business) -> dict[str, Any]:
     """One of everything of a shop, by the name that it has in addresses."""
     now = database_now()
     mug = product(shop)
+    endpoint = WebhookEndpoint.objects.create(
+        business=shop, url="https://127.0.0.1/", created_at=now, created_by=ACTOR
+    )
     order = order_in(shop, "paid")
     order_in(shop, "pending")
     settle(
@@ -131,6 +146,16 @@ def things_of(shop: Business) -> dict[str, Any]:
     )
     person = User.objects.create_user(f"packer-{uuid4()}", password="a good long one", is_staff=True)
     record(business_id=shop.id, actor=ACTOR, now=now, action="changed", subject=mug)
+    source = add_source(business_id=shop.id, name="stripe", actor=ACTOR, now=now)
+    notice = PaymentNotice.objects.create(
+        business=shop,
+        source=source,
+        message_id="msg_1",
+        type=CAPTURED,
+        facts={"order": {"number": "nobody's"}},
+        received_at=now,
+        outcome="refused",
+    )
     return {
         "order_id": order.id,
         "product_id": mug.id,
@@ -143,6 +168,10 @@ def things_of(shop: Business) -> dict[str, Any]:
             business=shop, action=BulkRun.Action.START_PROCESSING, actor=ACTOR, created_at=now
         ).id,
         "member_id": Membership.objects.create(business=shop, user=person, role=Role.VIEWER).id,
+        "source_id": source.id,
+        "endpoint_id": endpoint.id,
+        "event_id": order.events.latest("version").id,
+        "notice_id": notice.id,
         "key_id": make_api_key(business=shop, name="Till", scope=ApiKey.Scope.READ)[0].id,
     }
 

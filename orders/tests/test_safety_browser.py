@@ -165,9 +165,15 @@ def test_pages_of_owners_can_be_used_by_everyone(
     assert found == {}
 
 
-@pytest.mark.parametrize("address", ["/admin/login/", "/api/docs"])
-def test_pages_for_strangers_work_under_the_policy(stranger: Page, address: str) -> None:
+@pytest.mark.parametrize(
+    ("address", "button"),
+    [("/admin/login/", "Sign in"), ("/forgotten/", "Mail me a link"), ("/api/docs", "")],
+)
+def test_pages_for_strangers_work_under_the_policy(stranger: Page, address: str, button: str) -> None:
     stranger.goto(address)
-    shown = stranger.get_by_role("button", name="Sign in") if "login" in address else stranger.locator(".opblock")
+    shown = stranger.get_by_role("button", name=button) if button else stranger.locator(".opblock")
     expect(shown.first).to_be_visible()
     assert stranger.goto(address).headers["permissions-policy"]
+    if button:
+        assert faults(stranger) == []
+        fits_a_phone(stranger)

@@ -13,10 +13,11 @@ from django.db import connection, transaction
 from django.test import Client
 
 from callers import Caller
+from catalog.channels import Channel
 from catalog.digest import send_digest
 from catalog.models import ApiKey, Business, Stock
 from customers.models import Customer
-from orders.lifecycle import Channel, PaymentStatus, Status
+from orders.lifecycle import PaymentStatus, Status
 from orders.models import Order, OrderEvent
 from orders.watching import watch
 from orders_project.clock import database_now

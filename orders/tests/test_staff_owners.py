@@ -209,7 +209,10 @@ def test_key_of_another_business_is_not_revoked(ada: Client) -> None:
 
 def as_they_are(shop: Business) -> dict[str, Any]:
     names = ("name", "currency", "country", "time_zone", "payment_window_minutes", "duplicate_window_seconds")
-    return {name: getattr(shop, name) for name in (*names, "low_stock_default", "reconcile_up_to", "loyal_spend")}
+    return {
+        name: getattr(shop, name)
+        for name in (*names, "most_open_orders", "low_stock_default", "reconcile_up_to", "loyal_spend")
+    }
 
 
 def save(client: Client, shop: Business, **changes: Any) -> Any:
@@ -225,6 +228,13 @@ def test_settings_are_saved_and_told(ada: Client, shop: Business) -> None:
     assert set(entry.changes) == {"name", "payment_window_minutes"}
     listed = read(ada.get("/admin/catalog/auditentry/"))
     assert "payment window minutes: 15 → 30" in listed
+
+
+def test_settings_allow_any_number_of_open_orders(ada: Client, shop: Business) -> None:
+    shown = {"initial-most_open_orders": "50"}
+    assert save(ada, shop, most_open_orders="", **shown).status_code == 302
+    shop.refresh_from_db()
+    assert shop.most_open_orders is None
 
 
 def test_settings_leave_what_others_changed_since_the_form_was_opened(ada: Client, shop: Business) -> None:
@@ -244,6 +254,8 @@ def test_settings_leave_what_others_changed_since_the_form_was_opened(ada: Clien
         ("currency", "gbp"),
         ("payment_window_minutes", "0"),
         ("payment_window_minutes", "1441"),
+        ("most_open_orders", "0"),
+        ("most_open_orders", "10001"),
         ("low_stock_default", "-1"),
         ("loyal_spend", "0"),
         ("name", ""),

@@ -12,7 +12,7 @@ from catalog.models import Alert, JobRun, Stock, StockMovement
 from factories import on_shelf, order_in, pay, place, product, verb
 from orders import tidying
 from orders.invariants import findings
-from orders.models import Order
+from orders.models import Order, WebhookEndpoint
 from orders.reconciliation import reconcile
 from orders.services import Edit, Line
 from orders.stats import rebuild
@@ -307,6 +307,21 @@ def test_clean_up_deletes_what_is_past_its_keep_time(shop, now, monkeypatch):
     assert clean(now) >= 9
     assert counts() == [5, 2, 1, 1, 1]
     assert Alert.objects.filter(id=still_open.id).exists()
+
+
+@pytest.mark.usefixtures("db")
+def test_clean_up_gives_up_and_then_deletes_what_nobody_takes(shop, now):
+    endpoint = WebhookEndpoint.objects.create(
+        business=shop, url="https://shop.example", created_at=now, created_by="person:ada"
+    )
+    product(shop)
+    for days in (0, 4, settings.RETENTION_DAYS["webhooks"] + 1):
+        order = place(shop, ("MUG-01", 1))
+        endpoint.deliveries.filter(order=order).update(queued_at=now - days * DAY)
+    tidying.clean_up(now=now)
+    waiting, given_up = endpoint.deliveries.order_by("-queued_at")
+    assert waiting.next_try_at
+    assert given_up.given_up_at == now
 
 
 @pytest.mark.usefixtures("db", "all_is_well")

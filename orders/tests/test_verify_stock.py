@@ -1,6 +1,7 @@
 """A checker must be shown to fail: for each invariant the data is broken on purpose, in a transaction that
 is rolled back, and exactly that invariant is named."""
 
+from datetime import timedelta
 from decimal import Decimal
 from io import StringIO
 
@@ -10,6 +11,7 @@ from django.core.management import CommandError, call_command
 from customers.services import Buyer
 from factories import BusinessFactory, order_in, pay, place, product, verb
 from orders.invariants import INVARIANTS, findings
+from orders.models import WebhookEndpoint
 from orders.tests.careless import do
 
 pytestmark = pytest.mark.usefixtures("db")
@@ -18,6 +20,9 @@ pytestmark = pytest.mark.usefixtures("db")
 @pytest.fixture
 def world(shop, now):
     """Two shops with an order in every condition, by the verbs."""
+    WebhookEndpoint.objects.create(
+        business=shop, url="https://shop.example", created_at=now - timedelta(hours=1), created_by="person:ada"
+    )
     product(shop, "MUG-01", stock=20)
     product(shop, "TEA-01", stock=20)
     ada = Buyer(name="Ada", phone="+447700900123")
@@ -83,6 +88,7 @@ BROKEN = {
         "UPDATE orders_order SET idempotency_key = 'k-1' WHERE id = %(paid)s",
     ],
     "I9": ["DELETE FROM orders_orderevent WHERE order_id = %(paid)s AND version = 1"],
+    "I11": ["DELETE FROM orders_webhookdelivery WHERE order_id = %(paid)s AND sequence = 2"],
     "I12": of_order("paid", "orders_payment", "amount = amount - 1"),
     "I12b": ["UPDATE customers_customer SET total_spent = total_spent + 1 WHERE id = %(ada)s"],
     "I12c": ["UPDATE orders_dailysales SET gross = gross + 1 WHERE paid > 0"],
@@ -145,6 +151,7 @@ CHILDREN = {
     "orders_orderevent": "order_id = %(paid)s",
     "orders_payment": "order_id = %(paid)s",
     "orders_shipment": "order_id = %(delivered)s",
+    "orders_webhookdelivery": "order_id = %(paid)s",
 }
 
 

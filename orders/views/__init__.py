@@ -1,6 +1,7 @@
 """Orders over the API."""
 
 from orders.views.bulk import OrderBulk, PaymentBulk
+from orders.views.notices import PaymentNotices
 from orders.views.orders import OrderDetail, OrderEventList, OrderList, OrderPayment, OrderShipping, OrderStatus
 from orders.views.statistics import OrderStats
 
@@ -14,4 +15,5 @@ __all__ = [
     "OrderStats",
     "OrderStatus",
     "PaymentBulk",
+    "PaymentNotices",
 ]

@@ -45,6 +45,7 @@ CANCELLED_BY_REQUEST = "cancelled by request"
 REFUSED_PLACEMENTS = (
     errors.InsufficientStock,
     errors.DuplicateOrder,
+    errors.TooManyOpenOrders,
     errors.KeyInFlight,
     errors.ExternalIdTaken,
     errors.UnknownProducts,
@@ -247,6 +248,7 @@ class OrderStatus(APIView):
                 errors.OrderNotFound,
                 errors.IllegalTransition,
                 errors.InsufficientStock,
+                errors.TooManyOpenOrders,
                 errors.ShippingDetailsRequired,
                 body=True,
             ),

@@ -45,13 +45,7 @@ class StrictJSONParser(BaseParser):
             raise BodyTooLarge(f"A body may have {self.largest:,} bytes.", limit_bytes=self.largest)
         value = read_json(body)
         for path, text in _texts(value):
-            if unreadable := unreadable_character(text):
-                raise InvalidRequest.at(
-                    path[:LONGEST_PATH],
-                    "unreadable_text",
-                    f"This contains the character {unreadable}, which nobody can see. Take it out.",
-                    character=unreadable,
-                )
+            check_readable(path[:LONGEST_PATH], text)
         return value
 
 
@@ -85,6 +79,17 @@ def unreadable_character(text: str) -> str | None:
     """The first character of a text that is a control, unseen or half a surrogate pair, as "U+202E"."""
     found = UNREADABLE.search(text)
     return found and f"U+{ord(found[0]):04X}"
+
+
+def check_readable(field: str, text: str) -> None:
+    """Raises InvalidRequest for a text in a field that has an unreadable character."""
+    if unreadable := unreadable_character(text):
+        raise InvalidRequest.at(
+            field,
+            "unreadable_text",
+            f"This contains the character {unreadable}, which nobody can see. Take it out.",
+            character=unreadable,
+        )
 
 
 def _texts(value: Any) -> Iterator[tuple[str, str]]:

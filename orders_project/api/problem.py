@@ -4,8 +4,8 @@ import logging
 from typing import Any
 
 from django.core.exceptions import SuspiciousOperation
-from django.db import OperationalError
-from django.http import Http404, HttpRequest, HttpResponseBase, JsonResponse
+from django.db import DatabaseError
+from django.http import Http404, HttpRequest, HttpResponseBase, JsonResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
@@ -14,8 +14,8 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from orders_project.errors import Busy, DomainError, InvalidParameter, OutcomeUnknown
-from orders_project.transactions import is_undone, sqlstate
+from orders_project.errors import Busy, DomainError, InvalidParameter, MalformedBody, OutcomeUnknown
+from orders_project.transactions import gave_up, is_undone, sqlstate
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def headers_of(error: DomainError) -> dict[str, str]:
     if "retry_after" in error.facts:
         headers["Retry-After"] = str(error.facts["retry_after"])
     if error.status == 401:
-        headers["WWW-Authenticate"] = "Api-Key"
+        headers["WWW-Authenticate"] = error.facts["scheme"]
     return headers
 
 
@@ -126,7 +126,7 @@ def _as_refusal(exc: Exception, context: dict[str, Any]) -> DomainError | None:
     match exc:
         case DomainError():
             return exc
-        case OperationalError():
+        case DatabaseError() if gave_up(exc):
             logger.error("The database gave up (%s): %s", sqlstate(exc), exc)
             reading = "request" in context and context["request"].method in SAFE_METHODS
             if reading or is_undone(exc):
@@ -151,6 +151,8 @@ def _as_refusal(exc: Exception, context: dict[str, Any]) -> DomainError | None:
             return NotAcceptable(
                 "The answer is JSON; send “Accept: application/json”, or none.", available=["application/json"]
             )
+        case UnreadablePostError():
+            return MalformedBody("The body broke off before its end, so nothing was done.", reason="broken_off")
         case exceptions.PermissionDenied():
             return CsrfFailed(str(exc.detail))
         case exceptions.ParseError():

@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from orders_project.api.problem import LengthRequired
-from orders_project.errors import InvalidParameter, InvalidRequest
+from orders_project.errors import BodyTooLarge, InvalidParameter, InvalidRequest
 
 LONGEST_NAME = 60  # characters of a field's name that an answer repeats
 MOST_ERRORS = 50  # named in one answer; the first few are what helps
@@ -26,6 +26,16 @@ def check_length(request: Request) -> None:
     """Raises LengthRequired for a body in chunks: WSGI shows none without a length, so it would look empty."""
     if "Transfer-Encoding" in request.headers:
         raise LengthRequired("Send the body with its Content-Length, not in chunks.", header="Content-Length")
+
+
+def raw_body(request: Request, *, largest: int) -> bytes:
+    """The body byte for byte, as a signature is of it. Raises LengthRequired, BodyTooLarge."""
+    check_length(request)
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if not (length.isascii() and length.isdigit() and int(length[:20]) <= largest):
+        raise BodyTooLarge(f"A body may have {largest:,} bytes.", limit_bytes=largest)
+    body: bytes = request.body
+    return body
 
 
 def read(body: Any, serializer: type[serializers.Serializer[Any]]) -> dict[str, Any]:

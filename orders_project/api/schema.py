@@ -89,3 +89,23 @@ REPLAYED = OpenApiParameter(
     response=[200],
     description="`true`: an earlier request did this already; nothing was done again.",
 )
+
+
+def close_bodies(result: dict[str, Any], **context: Any) -> dict[str, Any]:
+    """Say of each object in what is sent that it has no field but its own: any other is refused (`read`)."""
+    calls = [call for methods in result["paths"].values() for call in methods.values()]
+    ahead: list[Any] = [call["requestBody"] for call in calls if "requestBody" in call]
+    seen = set()
+    while ahead:
+        part = ahead.pop()
+        if isinstance(part, list):
+            ahead += part
+        elif isinstance(part, dict):
+            ahead += part.values()
+            if part.get("type") == "object":
+                part.setdefault("additionalProperties", False)
+            name = str(part.get("$ref", "")).rpartition("/")[2]
+            if name and name not in seen:
+                seen.add(name)
+                ahead.append(result["components"]["schemas"][name])
+    return result

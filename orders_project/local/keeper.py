@@ -1,7 +1,7 @@
 """Runs one embedded server for as long as a process uses it: `python -m ... NAME VAR durable|fast`.
 
-It ends when the lock on `users.lock` is free or on SIGTERM, starts a server that was killed again,
-and if it is killed itself, the kernel tells the server to stop.
+It ends when the lock on `users.lock` is free or on SIGTERM, starts a server that ended again, for as long
+as it takes, and if it is killed itself, the kernel tells the server to stop.
 """
 
 import ctypes
@@ -21,8 +21,10 @@ from orders_project.local.servers import Postgres, Server, Valkey
 
 STOP_SECONDS = 20
 # A server that ends at once is tried again for some seconds: after kill -9 its own last processes
-# may still be there, and it refuses to start beside them.
+# may still be there, and it refuses to start beside them. One that did run is tried for ever: a disk
+# that is full today has room tomorrow.
 QUICK_DEATHS = 20
+QUICK_SECONDS = 2
 
 _CLONE_NEWUSER = 0x10000000
 
@@ -30,10 +32,10 @@ type_of = {server.name: server for server in (Postgres, Valkey)}
 
 
 def keep(server: Server) -> None:
-    """Run the server until nobody uses it; ends the process with status 1 if it won't start."""
+    """Run the server until nobody uses it; ends the process with status 1 if it never starts."""
     users = os.open(server.folder / "users.lock", os.O_RDWR)
-    quick_deaths = 0
-    while quick_deaths < QUICK_DEATHS:
+    quick_deaths, ran = 0, False
+    while ran or quick_deaths < QUICK_DEATHS:
         process = _start(server)
         started = time.monotonic()
         try:
@@ -43,7 +45,8 @@ def keep(server: Server) -> None:
                 time.sleep(0.1)
         finally:
             _stop(process, server.stop_signal)
-        quick_deaths = quick_deaths + 1 if time.monotonic() - started < 2 else 0
+        ran |= time.monotonic() - started > QUICK_SECONDS
+        quick_deaths += 1
         print(f"{server.name} ended with status {process.returncode}", flush=True)
         time.sleep(0.2)
     sys.exit(1)

@@ -95,11 +95,12 @@ def programs(host: str, port: str) -> list[tuple[str, float, list[str]]]:
             [
                 *(sys.executable, "-m", "granian", "orders_project.asgi:application"),
                 *("--interface", "asgi", "--host", host, "--port", port),
-                *("--log-level", "warning"),
+                *("--respawn-failed-workers", "--log-level", "warning"),
             ],
         ),
         ("beat", 5, [*celery, "beat", "--pidfile", ""]),
-        ("worker", 60, [*celery, "worker", "--concurrency", "2", "--without-mingle"]),
+        # A bulk run and slow webhooks may keep two of its processes for a while; the third goes on with the rest.
+        ("worker", 60, [*celery, "worker", "--concurrency", "3", "--without-mingle"]),
     ]
 
 

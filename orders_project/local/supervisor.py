@@ -1,4 +1,4 @@
-"""Runs several programs as one: they start together, and when one ends all end.
+"""Runs several programs as one: they start together and stop together, and one that ends is started again.
 
 Each child leads a session of its own, so that Ctrl-C reaches only the supervisor, which stops them
 in order, and so that a child's whole family can be killed. If the supervisor itself is killed, the
@@ -21,20 +21,29 @@ from orders_project.local.processes import die_with_parent
 
 Handler = Callable[[int, FrameType | None], object]
 
+PROVEN_SECONDS = 10  # a program that ran for so long can run; one that ends before it ever did is not tried again
+PAUSE = 1  # seconds at least from one start of a program to the next
+
 
 @dataclass
 class Child:
     name: str
-    process: subprocess.Popen[bytes]
-    output: IO[bytes]
+    begin: Callable[[], subprocess.Popen[bytes]]
     grace: float  # seconds between the request to stop and the kill
+    process: subprocess.Popen[bytes]
+    started: float = field(default_factory=time.monotonic)
+    proven: bool = False
     unfinished: bytes = b""  # of its output: the line that has no end yet
+
+    @property
+    def output(self) -> IO[bytes]:
+        return cast(IO[bytes], self.process.stdout)
 
     @property
     def ending(self) -> str | None:
         """How it ended, None while it runs.
 
-        It is not reaped here: until `stop` does it, its pid surely names its process group.
+        It is not reaped here: until it is buried, its pid surely names its process group.
         """
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
         end = os.waitid(os.P_PID, self.process.pid, flags)
@@ -64,27 +73,39 @@ class Supervisor:
     ) -> None:
         """Start a child; `inherit` lists file descriptors that it keeps open."""
         supervisor = os.getpid()
-        process = subprocess.Popen(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            pass_fds=inherit,
-            preexec_fn=lambda: die_with_parent(supervisor),
-        )
-        output = cast(IO[bytes], process.stdout)
-        os.set_blocking(output.fileno(), False)
-        child = Child(name, process, output, grace)
+
+        def begin() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=inherit,
+                preexec_fn=lambda: die_with_parent(supervisor),
+            )
+
+        child = Child(name, begin, grace, begin())
         self.children.append(child)
-        self.outputs.register(output, selectors.EVENT_READ, child)
         self.width = max(self.width, len(name))
+        self._hear(child)
 
     def watch(self, seconds: float = 0.2) -> Child | None:
-        """Show what the children say for up to so long; the first child found to have ended."""
+        """Show what the children say for up to so long. A child that ended is started again, and told of;
+        one that ended before it ever ran for PROVEN_SECONDS is not: it is returned."""
         self._listen(seconds)
-        return next((child for child in self.children if child.ending), None)
+        for child in self.children:
+            lived = time.monotonic() - child.started
+            child.proven |= lived > PROVEN_SECONDS
+            if child.ending and not child.proven:
+                return child
+            if child.ending and lived > PAUSE:
+                say(f"{child.name} {child.ending}; it is started again.", sys.stderr)
+                self._bury(child)
+                child.process, child.started = child.begin(), time.monotonic()
+                self._hear(child)
+        return None
 
     def stop(self) -> None:
         """Stop the children in the order they were started: each may finish what it is doing.
@@ -105,11 +126,23 @@ class Supervisor:
                 deadline = time.monotonic() + child.grace
                 while not (child.ending or hurry or time.monotonic() > deadline):
                     self._listen(0.05)
-                os.killpg(child.process.pid, signal.SIGKILL)
-                child.process.wait()
-                self._show(child)
+                self._bury(child)
         self.children.clear()
         self.outputs.close()
+
+    def _bury(self, child: Child) -> None:
+        """End what is left of a child, and show its last words."""
+        os.killpg(child.process.pid, signal.SIGKILL)
+        child.process.wait()
+        self._show(child)
+        with contextlib.suppress(KeyError):  # it was closed before
+            self.outputs.unregister(child.output)
+        child.output.close()
+        child.unfinished = b""
+
+    def _hear(self, child: Child) -> None:
+        os.set_blocking(child.output.fileno(), False)
+        self.outputs.register(child.output, selectors.EVENT_READ, child)
 
     def _listen(self, seconds: float) -> None:
         for key, _ in self.outputs.select(seconds):

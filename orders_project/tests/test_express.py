@@ -34,7 +34,7 @@ def on_a_server(test):
 HEADERS = (
     *("Content-Type", "ETag", "Location", "Retry-After", "WWW-Authenticate", "Idempotent-Replayed"),
     *("X-Frame-Options", "X-Content-Type-Options", "Referrer-Policy", "Cross-Origin-Opener-Policy"),
-    "Strict-Transport-Security",
+    *("Strict-Transport-Security", "Content-Security-Policy", "Permissions-Policy", "Cache-Control"),
 )
 # Of two orders that are placed one after the other, and of a moment's difference: what can't be the same.
 OF_ITS_OWN = re.compile(

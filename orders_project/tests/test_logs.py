@@ -2,16 +2,22 @@
 
 import json
 import logging
+import re
 import sys
 
 import httpx
+import psycopg
 import pytest
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
+from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
 from callers import an_order
+from catalog.models import Membership
 from conftest import PATIENCE
 from customers.models import Customer
 from factories import api_key, place, product
+from orders_project.clock import database_now
 from orders_project.logs import JsonLines, PlainLines, about, also_about, telling, without_secrets
 from orders_project.request_log import request_id
 
@@ -74,10 +80,13 @@ def test_what_others_hang_on_a_record_is_not_told():
 
 SECRETS = [
     "hf_AbCdEfGh-12345_678",
+    "whsec_AbCdEfGh+12345/678=",
     f"Authorization: Bearer {PASSWORD}",
     f"basic {PASSWORD}",
     f"redis://:{PASSWORD}@redis.example/1",
     f"postgresql://holdfast:{PASSWORD}@db.example:5433/shop",
+    f"dbname=shop user=holdfast password={PASSWORD} host=db.example",
+    f"ALTER ROLE holdfast PASSWORD '{PASSWORD}'",
     f"sessionid={PASSWORD}; csrftoken={PASSWORD}",
     f"{{'Idempotency-Key': '{PASSWORD}'}}",
     f"idempotency_key={PASSWORD}",
@@ -130,6 +139,15 @@ def test_the_row_that_the_database_refuses_is_not_told(shop):
         assert "violates not-null constraint" in line
         for secret in (PHONE[3:], PASSWORD):
             assert secret not in line
+
+
+def test_the_password_of_a_database_that_is_away_is_not_told():
+    with pytest.raises(psycopg.OperationalError) as failed:
+        psycopg.connect(f"postgresql://holdfast:{PASSWORD}@127.0.0.1:1/shop")
+    for formatter in (PlainLines(), JsonLines()):
+        line = formatter.format(record("%s", args=(failed.value,), error=(failed.type, failed.value, failed.tb)))
+        assert "connection failed" in line
+        assert PASSWORD not in line
 
 
 @pytest.mark.parametrize(
@@ -203,3 +221,63 @@ def test_failures_are_told_with_what_they_are_about_and_without_secrets(
     assert ours[-1]["business"] == str(shop.id)
     for secret in (key[3:], PHONE[3:], EMAIL, PASSWORD, IDEMPOTENCY_KEY, "Lovelace"):
         assert secret not in log
+
+
+@pytest.mark.slow
+def test_secrets_of_the_door_and_of_the_server_are_never_told(
+    committed, shop, monkeypatch, another_session, request
+):
+    """Somebody signs in, with a wrong password and with the right one, while their row stays locked and after it,
+    turns to the second step, and is shown the secret of a webhook; every request is slow enough to be noted."""
+    server = {"SECRET_KEY": "key-of-the-server-0123", "LOG_FORMAT": "json", "LOG_LEVEL": "DEBUG"}
+    settings = {
+        "DATABASE_LOCK_TIMEOUT": "20ms",
+        "SLOW_REQUEST_SECONDS": "0",
+        "EMAIL_HOST_PASSWORD": "mail-of-ours-77",
+    }
+    for name, value in {**server, **settings}.items():
+        monkeypatch.setenv(name, value)
+    web = request.getfixturevalue("web")
+    ada = User.objects.create_user(f"ada-{shop.slug}", EMAIL, is_staff=True)
+    ada.password = PBKDF2PasswordHasher().encode(PASSWORD, "salt")
+    ada.save()
+    Membership.objects.create(business=shop, user=ada, role="owner", accepted_at=database_now())
+    with httpx.Client(base_url=web.address, timeout=PATIENCE) as client, another_session() as other:
+
+        def token_in(page):
+            return re.search(r'csrfmiddlewaretoken" value="(\w+)"', page.text)[1]
+
+        def sign_in(password):
+            client.get("/admin/login/")
+            token = token_in(client.get("/admin/login/"))
+            sent = {"username": ada.username, "password": password, "csrfmiddlewaretoken": token}
+            return client.post("/admin/login/", data=sent), token
+
+        other.execute("SELECT 1 FROM auth_user WHERE id = %s FOR UPDATE", [ada.id])
+        failed, _ = sign_in(PASSWORD)
+        other.rollback()
+        wrong, _ = sign_in("guess-of-somebody")
+        opened, token = sign_in(PASSWORD)
+        second_step = client.get("/staff/account/second-step/")
+        secret = re.search(r"[A-Z2-7]{32}", second_step.text)[0]
+        sent = {"url": "https://shop.example/", "csrfmiddlewaretoken": token_in(second_step)}
+        webhook = client.post("/staff/webhooks/", data=sent)
+        signing = re.search(r"whsec_([\w+/]+)", webhook.text)[1]
+        seen = client.get("/staff/holds/", params={"sku": PASSWORD})
+        cookies = [value for value in client.cookies.values() if len(value) > 20]
+    assert [failed.status_code, wrong.status_code, opened.status_code, seen.status_code] == [500, 200, 302, 200]
+    log = web.log.read_text()
+    assert "lock timeout" in log
+    assert log.count(" took ") > 5
+    secrets = {
+        PASSWORD,
+        "guess-of-somebody",
+        token,
+        secret,
+        signing,
+        *cookies,
+        server["SECRET_KEY"],
+        settings["EMAIL_HOST_PASSWORD"],
+    }
+    assert len(cookies) >= 2
+    assert [told for told in secrets if told in log] == []

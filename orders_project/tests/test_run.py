@@ -16,7 +16,8 @@ from orders_project.tests.processes import running, wait_until
 # The real main(), on the servers that this test process holds anyway.
 RUN = """
 import sys
-from orders_project.local import run
+from orders_project.local import run, supervisor
+supervisor.PROVEN_SECONDS = float(sys.argv.pop(1))
 names = ("web", "beat", "worker")
 run.programs = lambda host, port: [(n, 5, ["sh", "-c", c]) for n, c in zip(names, sys.argv[1:])]
 run.manage = lambda *_: '{"business_id": "", "api_key": "", "admin": {"username": "", "password": ""}}'
@@ -39,12 +40,13 @@ def mark() -> Iterator[str]:
 
 @pytest.fixture
 def start(mark: str) -> Iterator[Start]:
-    """Start `make run`'s main with three shell commands as its programs; it says when it runs."""
+    """Start `make run`'s main with three shell commands as its programs; it says when it runs. They are proven
+    to run after some seconds, a minute unless it says otherwise."""
     started = []
 
-    def start(*programs: str, port: int | None = None) -> subprocess.Popen[str]:
+    def start(*programs: str, port: int | None = None, proven: float = 60) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-c", RUN, *(f": {mark}; {program}" for program in programs)],
+            [sys.executable, "-c", RUN, str(proven), *(f": {mark}; {program}" for program in programs)],
             cwd=servers.PROJECT,
             env={**os.environ, "PORT": str(port or free_port())},
             stdout=subprocess.PIPE,
@@ -114,12 +116,27 @@ def test_stop_kills_a_program_that_will_not_stop(start):
 @pytest.mark.parametrize(
     ("crash", "how"), [("exit 3", "ended with status 3"), ("kill -9 $$", "was killed by SIGKILL")]
 )
-def test_crash_of_one_stops_all_and_is_named(start, crash, how):
+def test_program_that_never_ran_stops_all_and_is_named(start, crash, how):
     process = start(FOREVER, f"sleep 600 & echo going; {crash}", FOREVER)
     out, err = process.communicate(timeout=10)
     assert process.returncode == 1
     assert err == f"make run: beat {how}, so everything else was stopped too.\n"
     assert "beat   | going" in out
+
+
+def test_program_that_ran_is_started_again_without_what_it_left(start, mark):
+    left = f"{mark}-left"
+    process = start(FOREVER, f"sh -c ': {left}; sleep 600; :' & echo up as $$; {FOREVER}", FOREVER, proven=0.1)
+    for _ in range(2):
+        life = int(wait_for(process, "beat   | up as").split()[-1])
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)  # long enough to have proved that it runs
+        os.kill(life, signal.SIGKILL)
+    wait_for(process, "beat   | up as")
+    wait_until(lambda: len(running(left)) == 3)  # the supervisor and one beat, which name it, and itself
+    process.terminate()
+    _, err = process.communicate(timeout=10)
+    assert err == 2 * "beat was killed by SIGKILL; it is started again.\n"
 
 
 def test_kill_of_the_supervisor_leaves_nothing(start, mark):

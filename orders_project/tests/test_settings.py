@@ -47,9 +47,24 @@ def test_production_without_a_setting_it_needs_says_so_in_one_line(name):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(("name", "days"), [("KEEP_WEBHOOKS_DAYS", "3"), ("KEEP_ALERTS_DAYS", "-1")])
+def test_what_is_needed_can_not_be_set_to_be_deleted(name, days):
+    done = python("manage.py", "check", **{**PRODUCTION, name: days})
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{name} is {days}: the least is ")
+    assert done.stderr.count("\n") == 1
+
+
 def test_production_passes_every_deployment_check():
     done = python("manage.py", "check", "--deploy", "--fail-level", "WARNING", **PRODUCTION)
     assert done.returncode == 0, done.stderr
+
+
+def test_production_has_cookies_that_no_other_host_can_set():
+    names = "settings.SESSION_COOKIE_NAME, settings.CSRF_COOKIE_NAME, settings.KNOWN_BROWSER_COOKIE_NAME"
+    assert show(names, **PRODUCTION) == "__Host-sessionid __Host-csrftoken __Host-known"
+    flags = "settings.SESSION_COOKIE_SECURE, settings.CSRF_COOKIE_SECURE, settings.SECURE_HSTS_SECONDS"
+    assert show(flags, **PRODUCTION) == "True True 31536000"
 
 
 def test_production_takes_the_database_apart_and_bounds_its_sessions():

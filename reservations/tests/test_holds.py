@@ -4,12 +4,13 @@ from datetime import timedelta
 
 import pytest
 
+from catalog.channels import Channel
 from catalog.models import StockMovement
 from factories import on_shelf, order_in, pay, place, product, verb
 from orders.errors import InsufficientStock
 from orders.services import expire_due
 from reservations.models import StockReservation
-from reservations.services import Shelf, Shortage
+from reservations.services import Free, Shelf, Shortage, extend
 
 pytestmark = pytest.mark.usefixtures("db", "all_is_well")
 
@@ -18,6 +19,17 @@ MINUTE = timedelta(minutes=1)
 
 def hold_of(order):
     return StockReservation.objects.get(order_id=order.id)
+
+
+def test_extend_does_not_revive_a_hold_whose_time_is_up(shop, now):
+    product(shop, stock=3)
+    order = place(shop, ("MUG-01", 1), now=now - 16 * MINUTE)
+    later = now + 5 * MINUTE
+    assert extend(business_id=shop.id, order_id=order.id, until=later, now=now) == 0
+    assert hold_of(order).expires_at < now
+    assert extend(business_id=shop.id, order_id=order.id, until=later, now=now - 2 * MINUTE) == 1
+    assert hold_of(order).expires_at == later
+    pay(order, now=now)
 
 
 # --- a dead worker can't leak stock ----------------------------------------------------------
@@ -118,9 +130,30 @@ def test_hold_of_a_late_payment_is_made_anew(shop, now):
 
 
 def test_shelf_admits_all_or_none():
-    shelf = Shelf({"mug": 3, "tea": 1})
+    shelf = Shelf(Free({"mug": 3, "tea": 1}, {}))
     assert shelf.admit({"mug": 2, "tea": 2}) == [Shortage("tea", requested=2, available=1)]
     assert shelf.admit({"mug": 3, "tea": 1}) == []
     assert shelf.admit({"mug": 1, "tea": 1}) == [Shortage("mug", 1, 0), Shortage("tea", 1, 0)]
-    shelf.put_back({"mug": 1})
-    assert shelf.admit({"mug": 1}) == []
+
+
+def test_shelf_leaves_an_order_what_it_has():
+    """Failure 4: a customer is blocked by their own hold."""
+    shelf = Shelf(Free({"mug": 1}, {}))
+    assert shelf.admit({"mug": 5}, held={"mug": 3}) == [Shortage("mug", requested=5, available=4)]
+    assert shelf.admit({"mug": 4}, held={"mug": 3}) == []
+    assert shelf.admit({"mug": 3}, held={"mug": 3}) == []
+    assert shelf.admit({"mug": 1}, held={"mug": 4}) == []
+    assert shelf.admit({"mug": 3}) == []
+
+
+def test_shelf_keeps_units_back_from_a_channel():
+    website, instagram = Channel.WEBSITE, Channel.INSTAGRAM
+    shelf = Shelf(Free({"mug": 5}, {(instagram, "mug"): 2}))
+    assert shelf.admit({"mug": 4}, channel=instagram) == [Shortage("mug", requested=4, available=3)]
+    assert shelf.admit({"mug": 2}, channel=instagram) == []
+    assert shelf.admit({"mug": 2}, channel=website) == []
+    assert shelf.admit({"mug": 1}, channel=instagram) == [Shortage("mug", requested=1, available=0)]
+    # Nothing more; but what an order has it keeps, and may give back.
+    assert shelf.admit({"mug": 3}, channel=instagram, held={"mug": 2}) == [Shortage("mug", 3, available=2)]
+    assert shelf.admit({"mug": 2}, channel=instagram, held={"mug": 2}) == []
+    assert shelf.admit({"mug": 1}) == []  # money that came late takes the last one

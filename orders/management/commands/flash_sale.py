@@ -21,7 +21,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import F, Sum
 
-from catalog.models import ApiKey, Business, Product, StockMovement
+from catalog.models import LONGEST_SKU, ApiKey, Business, Product, StockMovement
 from catalog.services import LARGEST_ADJUSTMENT, add_product, adjust_stock, make_api_key
 from orders.demo import SLUG
 from orders_project.clock import database_now
@@ -30,7 +30,6 @@ from orders_project.local.supervisor import on_stop
 
 MOST_BUYERS = 10_000
 MOST_AT_ONCE = 500
-LONGEST_SKU = 64
 ACTOR = "person:flash_sale"
 KEY_NAME = "Flash sale"
 TIMEOUT = 30  # seconds for one answer

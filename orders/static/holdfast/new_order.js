@@ -22,13 +22,13 @@ function settled(work) {
 
 // --- Lines --------------------------------------------------------------------------------------
 
-const typed = (name) => [...form.querySelectorAll(`[name=${name}]`)].map((input) => [name, input.value]);
+const typed = (name) => [...form.querySelectorAll(`[name=${name}]`)].map((field) => [name, field.value]);
+const OF_LINES = ["sku", "quantity", "shipping_fee", "discount", "channel"];
 let asked = 0;
 
 async function lookAtLines() {
   const ours = ++asked;
-  const query = [...typed("sku"), ...typed("quantity"), ...typed("shipping_fee"), ...typed("discount")];
-  const seen = await ask(form.dataset.lines, query);
+  const seen = await ask(form.dataset.lines, OF_LINES.flatMap(typed));
   if (!seen || ours !== asked) return;
   const filled = [...list.children].filter((line) => line.querySelector("[name=sku]").value.trim());
   for (const line of list.children) {
@@ -67,7 +67,7 @@ const addButton = document.getElementById("add-line");
 addButton.hidden = false;
 addButton.addEventListener("click", addLine);
 form.addEventListener("input", ({ target }) => {
-  if (["sku", "quantity", "shipping_fee", "discount"].includes(target.name)) look();
+  if (OF_LINES.includes(target.name)) look();
   if (target.name === "sku") suggest(target);
 });
 document.addEventListener("hf:happened", look); // somebody else may have taken a unit, or brought one

@@ -1,0 +1,1 @@
+"""How Holdfast's promises are proved: each of these programs argues with it for longer than a test may."""
